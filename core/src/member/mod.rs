@@ -1,0 +1,454 @@
+//! Members: what one is, and which statement about it overrides which.
+//!
+//! Read SWIM §4.2 and the protocol page §4.4-4.6 first. The precedence table lives here and
+//! nowhere else; [`table`] owns the records, `node` acts on the verdicts.
+
+pub(crate) mod ring;
+pub(crate) mod table;
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use thiserror::Error;
+
+use crate::identity::{Incarnation, NAME_LEN_MAX, NodeName};
+use crate::time::Instant;
+use crate::wire::message::{Alive, NodeAddr, Versions};
+use crate::wire::tags::Advert;
+use crate::wire::{META_LEN_MAX, PROTOCOL_VERSIONS};
+pub(crate) use table::{MemberId, Record, Table};
+
+/// What a node believes about a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberState {
+    /// Answers probes, or nobody has found otherwise.
+    Alive,
+    /// Did not answer; it has some time to refute.
+    Suspect,
+    /// Condemned: the suspicion ended without a refutation.
+    Dead,
+    /// Said goodbye.
+    Left,
+}
+
+impl MemberState {
+    /// Whether it still counts as a member: alive or suspect.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Dead => "dead",
+            Self::Left => "left",
+        })
+    }
+}
+
+/// A member as this node sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its name.
+    pub name: &'a NodeName,
+    /// Where to reach it.
+    pub addr: SocketAddr,
+    /// What this node believes about it.
+    pub state: MemberState,
+    /// When it came into that state.
+    pub since: Instant,
+    /// Its last known incarnation.
+    pub incarnation: Incarnation,
+    /// The application's bytes about it, with our tag among them if it has one.
+    pub meta: &'a [u8],
+    /// The protocol versions it speaks.
+    pub versions: Versions,
+    /// Its boot epoch and capabilities, if it runs Rumormill and says so.
+    pub advert: Option<Advert>,
+}
+
+/// An alive statement whose fields make sense; the rules of the protocol page §9.2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) addr: NodeAddr,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) meta: &'a [u8],
+    pub(crate) versions: Versions,
+}
+
+/// Why an alive statement makes no sense. It is dropped and counted; nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum BadClaim {
+    #[error("the name has 0 or more than {NAME_LEN_MAX} bytes")]
+    Name,
+    #[error("the address has neither 4 nor 16 bytes")]
+    Address,
+    #[error("the meta has more than {META_LEN_MAX} bytes")]
+    Meta,
+    #[error("the version bytes are missing or contradict each other")]
+    Versions,
+    #[error("the protocol versions have none in common with ours")]
+    Incompatible,
+    #[error("the incarnation cannot be refuted")]
+    Incarnation,
+}
+
+impl<'a> Claim<'a> {
+    /// Checks what a peer sent. `own_port` stands in for a port of 0, as protocol 1 has it.
+    pub(crate) fn check(alive: &'a Alive<'_>, own_port: u16) -> Result<Self, BadClaim> {
+        if alive.node.is_empty() || alive.node.len() > NAME_LEN_MAX {
+            return Err(BadClaim::Name);
+        }
+        if alive.meta.len() > META_LEN_MAX {
+            return Err(BadClaim::Meta);
+        }
+        if !is_refutable(alive.incarnation) {
+            return Err(BadClaim::Incarnation);
+        }
+        let port = if alive.port == 0 { own_port } else { alive.port };
+        let addr = NodeAddr::from_wire(&alive.addr, port).ok_or(BadClaim::Address)?;
+        let versions = Versions::from_wire(&alive.vsn).ok_or(BadClaim::Versions)?;
+        check_versions(versions)?;
+        let incarnation = alive.incarnation;
+        Ok(Self { name: &alive.node, addr, incarnation, meta: &alive.meta, versions })
+    }
+}
+
+/// A zero or contradictory version in one record makes Go peers refuse every push/pull with
+/// whoever holds it (protocol page §4.9), so such a record must never enter the table.
+fn check_versions(versions: Versions) -> Result<(), BadClaim> {
+    let [pmin, pmax, pcur] = versions.protocol();
+    let [dmin, dmax, dcur] = versions.delegate();
+    if pmin == 0 || pmin > pcur || pcur > pmax || dmin > dcur || dcur > dmax {
+        return Err(BadClaim::Versions);
+    }
+    if usize::from(pmin) > PROTOCOL_VERSIONS.1 {
+        return Err(BadClaim::Incompatible);
+    }
+    Ok(())
+}
+
+/// Nobody can state a higher incarnation than the highest, so a statement with it could never be
+/// refuted.
+pub(crate) fn is_refutable(incarnation: Incarnation) -> bool {
+    incarnation.0 < u32::MAX
+}
+
+/// Who a statement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// This node itself.
+    Me,
+    /// Somebody else.
+    Other,
+}
+
+/// What to do about an alive statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AliveVerdict {
+    /// Nothing new.
+    Stale,
+    /// A member that we did not know.
+    Insert,
+    /// Newer than what we knew, or a name that is free to be taken over.
+    Update,
+    /// About us, and not what we said.
+    Refute,
+    /// Two nodes use one name.
+    Conflict,
+}
+
+/// Precedence of alive (protocol page §4.4, rules 5-14).
+pub(crate) fn judge_alive(
+    known: Option<&Record>,
+    subject: Subject,
+    claim: &Claim<'_>,
+    reclaim_after: Option<Duration>,
+    now: Instant,
+) -> AliveVerdict {
+    let Some(known) = known else {
+        // Incarnation 0 would leave a phantom that no later statement of 0 could revive.
+        let real = claim.incarnation > Incarnation(0);
+        return if real { AliveVerdict::Insert } else { AliveVerdict::Stale };
+    };
+    let moved = known.addr != claim.addr;
+    if moved && !may_take_over(known, reclaim_after, now) {
+        return AliveVerdict::Conflict;
+    }
+    match subject {
+        Subject::Other if moved || claim.incarnation > known.incarnation => AliveVerdict::Update,
+        Subject::Other => AliveVerdict::Stale,
+        Subject::Me if claim.incarnation < known.incarnation || repeats(known, claim) => {
+            AliveVerdict::Stale
+        }
+        Subject::Me => AliveVerdict::Refute,
+    }
+}
+
+/// A name that left is free at once, one that died after the reclaim time.
+fn may_take_over(known: &Record, reclaim_after: Option<Duration>, now: Instant) -> bool {
+    match known.state {
+        MemberState::Left => true,
+        MemberState::Dead => {
+            reclaim_after.is_some_and(|after| now.saturating_since(known.since) > after)
+        }
+        MemberState::Alive | MemberState::Suspect => false,
+    }
+}
+
+/// Whether the statement is our own one coming back.
+fn repeats(known: &Record, claim: &Claim<'_>) -> bool {
+    claim.incarnation == known.incarnation
+        && *claim.meta == *known.meta
+        && claim.versions == known.versions
+}
+
+/// What to do about an accusation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccusationVerdict {
+    /// Nothing new.
+    Stale,
+    /// A suspicion runs already: one more accuser.
+    Confirm,
+    /// About us.
+    Refute,
+    /// Believe it.
+    Accept,
+}
+
+/// Precedence of suspect (protocol page §4.5).
+pub(crate) fn judge_suspect(
+    known: &Record,
+    subject: Subject,
+    incarnation: Incarnation,
+) -> AccusationVerdict {
+    if incarnation < known.incarnation || !is_refutable(incarnation) {
+        return AccusationVerdict::Stale;
+    }
+    match (known.state, subject) {
+        (MemberState::Suspect, _) => AccusationVerdict::Confirm,
+        (MemberState::Dead | MemberState::Left, _) => AccusationVerdict::Stale,
+        (MemberState::Alive, Subject::Me) => AccusationVerdict::Refute,
+        (MemberState::Alive, Subject::Other) => AccusationVerdict::Accept,
+    }
+}
+
+/// Precedence of dead and left (protocol page §4.6). A node that is leaving accepts its own.
+pub(crate) fn judge_dead(
+    known: &Record,
+    subject: Subject,
+    incarnation: Incarnation,
+) -> AccusationVerdict {
+    if incarnation < known.incarnation || !is_refutable(incarnation) {
+        return AccusationVerdict::Stale;
+    }
+    match (known.state, subject) {
+        // A dead member never turns into one that left.
+        (MemberState::Dead | MemberState::Left, _) => AccusationVerdict::Stale,
+        (MemberState::Alive | MemberState::Suspect, Subject::Me) => AccusationVerdict::Refute,
+        (MemberState::Alive | MemberState::Suspect, Subject::Other) => AccusationVerdict::Accept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::msgpack::Blob;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    fn record(state: MemberState, incarnation: u32) -> Record {
+        Record {
+            name: NodeName::new("m").unwrap(),
+            addr: NodeAddr::from_wire(&[127, 0, 0, 1], 1).unwrap(),
+            meta: (*b"old").into(),
+            versions: Versions::new([1, 5, 2], [0; 3]),
+            incarnation: Incarnation(incarnation),
+            state,
+            since: Instant::ZERO,
+            advert: None,
+            suspicion: None,
+        }
+    }
+
+    fn alive(known: &Record, port: u16, incarnation: u32) -> AliveVerdict {
+        about(known, Subject::Other, port, incarnation, b"old", Some(Duration::from_secs(10)))
+    }
+
+    fn about(
+        known: &Record,
+        subject: Subject,
+        port: u16,
+        incarnation: u32,
+        meta: &[u8],
+        reclaim_after: Option<Duration>,
+    ) -> AliveVerdict {
+        let claim = Claim {
+            name: b"m",
+            addr: NodeAddr::from_wire(&[127, 0, 0, 1], port).unwrap(),
+            incarnation: Incarnation(incarnation),
+            meta,
+            versions: known.versions,
+        };
+        let now = Instant::ZERO + Duration::from_secs(10);
+        judge_alive(Some(known), subject, &claim, reclaim_after, now)
+    }
+
+    /// The table as a picture: rows = what is known, columns = what is said at an incarnation
+    /// below, equal to and above the known one. `.` stale, `!` believed, `+` confirms.
+    #[test]
+    fn precedence_is_the_table_of_the_protocol_page() {
+        let mut picture = String::new();
+        for state in
+            [MemberState::Alive, MemberState::Suspect, MemberState::Dead, MemberState::Left]
+        {
+            let known = record(state, 5);
+            let mut row = Vec::new();
+            for incarnation in 4..=6 {
+                row.push(match alive(&known, 1, incarnation) {
+                    AliveVerdict::Update => '!',
+                    AliveVerdict::Stale => '.',
+                    other => panic!("{other:?}"),
+                });
+            }
+            let accusations = [judge_suspect, judge_dead];
+            for (accuse, incarnation) in
+                accusations.iter().flat_map(|accuse| (4..=6).map(move |at| (accuse, at)))
+            {
+                row.push(match accuse(&known, Subject::Other, Incarnation(incarnation)) {
+                    AccusationVerdict::Accept => '!',
+                    AccusationVerdict::Confirm => '+',
+                    AccusationVerdict::Stale => '.',
+                    AccusationVerdict::Refute => '?',
+                });
+            }
+            for (index, mark) in row.into_iter().enumerate() {
+                if index % 3 == 0 {
+                    picture.push(' ');
+                }
+                picture.push(mark);
+            }
+            picture.push('\n');
+        }
+        let expected = concat!(
+            // alive suspect dead
+            " ..! .!! .!!\n", // known alive
+            " ..! .++ .!!\n", // known suspect
+            " ..! ... ...\n", // known dead
+            " ..! ... ...\n", // known left
+        );
+        assert_eq!(picture, expected);
+    }
+
+    #[test]
+    fn statements_about_us_are_refuted_unless_old_or_our_own() {
+        let me = record(MemberState::Alive, 5);
+        let say = |incarnation, meta| about(&me, Subject::Me, 1, incarnation, meta, None);
+        assert_eq!(say(4, b"new"), AliveVerdict::Stale);
+        assert_eq!(say(5, b"old"), AliveVerdict::Stale);
+        assert_eq!(say(5, b"new"), AliveVerdict::Refute);
+        assert_eq!(say(6, b"old"), AliveVerdict::Refute);
+        for (incarnation, verdict) in [
+            (4, AccusationVerdict::Stale),
+            (5, AccusationVerdict::Refute),
+            (6, AccusationVerdict::Refute),
+            (u32::MAX, AccusationVerdict::Stale),
+        ] {
+            let incarnation = Incarnation(incarnation);
+            assert_eq!(judge_suspect(&me, Subject::Me, incarnation), verdict);
+            assert_eq!(judge_dead(&me, Subject::Me, incarnation), verdict);
+        }
+    }
+
+    #[test]
+    fn another_address_is_a_conflict_unless_the_name_is_free() {
+        let elsewhere = 2;
+        for incarnation in [1, 5, 9] {
+            let verdict = |state| alive(&record(state, 5), elsewhere, incarnation);
+            assert_eq!(verdict(MemberState::Alive), AliveVerdict::Conflict);
+            assert_eq!(verdict(MemberState::Suspect), AliveVerdict::Conflict);
+            assert_eq!(verdict(MemberState::Left), AliveVerdict::Update);
+            // Ten seconds dead is not longer than ten seconds.
+            assert_eq!(verdict(MemberState::Dead), AliveVerdict::Conflict);
+        }
+        let dead = record(MemberState::Dead, 5);
+        let after = |limit| about(&dead, Subject::Other, elsewhere, 1, b"", limit);
+        assert_eq!(after(Some(Duration::from_millis(9_999))), AliveVerdict::Update);
+        assert_eq!(after(None), AliveVerdict::Conflict);
+    }
+
+    #[test]
+    fn an_unknown_member_needs_an_incarnation_above_zero() {
+        let known = record(MemberState::Alive, 1);
+        let mut claim = Claim {
+            name: b"m",
+            addr: known.addr,
+            incarnation: Incarnation(0),
+            meta: b"",
+            versions: known.versions,
+        };
+        let judge =
+            |claim: &Claim<'_>| judge_alive(None, Subject::Other, claim, None, Instant::ZERO);
+        assert_eq!(judge(&claim), AliveVerdict::Stale);
+        claim.incarnation = Incarnation(1);
+        assert_eq!(judge(&claim), AliveVerdict::Insert);
+    }
+
+    fn good_alive() -> Alive<'static> {
+        Alive {
+            incarnation: Incarnation(1),
+            node: Blob::Borrowed(b"m"),
+            addr: Blob::Borrowed(&[127, 0, 0, 1]),
+            port: 7_946,
+            meta: Blob::Nil,
+            vsn: Blob::Borrowed(&[1, 5, 2, 0, 0, 0]),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Alive<'static>)) -> Option<BadClaim> {
+        let mut alive = good_alive();
+        change(&mut alive);
+        Claim::check(&alive, 1).err()
+    }
+
+    #[test]
+    fn claims_that_make_no_sense_are_named() {
+        static LONG: [u8; 600] = [b'x'; 600];
+        let long = |len| Blob::Borrowed(&LONG[..len]);
+        assert_eq!(refused(|_| {}), None);
+        assert_eq!(refused(|a| a.node = Blob::Nil), Some(BadClaim::Name));
+        assert_eq!(refused(|a| a.node = long(255)), None);
+        assert_eq!(refused(|a| a.node = long(256)), Some(BadClaim::Name));
+        assert_eq!(refused(|a| a.meta = long(512)), None);
+        assert_eq!(refused(|a| a.meta = long(513)), Some(BadClaim::Meta));
+        assert_eq!(refused(|a| a.addr = long(16)), None);
+        assert_eq!(refused(|a| a.addr = long(5)), Some(BadClaim::Address));
+        assert_eq!(refused(|a| a.incarnation.0 = u32::MAX - 1), None);
+        assert_eq!(refused(|a| a.incarnation.0 = u32::MAX), Some(BadClaim::Incarnation));
+        for (vsn, verdict) in [
+            (&[1, 5, 2, 0, 0][..], Some(BadClaim::Versions)),
+            (&[1, 5, 2, 2, 5, 4, 9], None),
+            (&[0, 5, 2, 0, 0, 0], Some(BadClaim::Versions)),
+            (&[1, 5, 6, 0, 0, 0], Some(BadClaim::Versions)),
+            (&[3, 5, 2, 0, 0, 0], Some(BadClaim::Versions)),
+            (&[1, 5, 2, 1, 1, 0], Some(BadClaim::Versions)),
+            (&[6, 7, 6, 0, 0, 0], Some(BadClaim::Incompatible)),
+        ] {
+            let vsn: &'static [u8] = Vec::leak(vsn.to_vec());
+            assert_eq!(refused(|a| a.vsn = Blob::Borrowed(vsn)), verdict, "{vsn:?}");
+        }
+    }
+
+    #[test]
+    fn port_zero_means_the_receivers_own() {
+        let mut alive = good_alive();
+        alive.port = 0;
+        assert_eq!(Claim::check(&alive, 7_946).unwrap().addr.port, 7_946);
+    }
+}

@@ -1,0 +1,398 @@
+//! The one owner of members: a slab, an index by name, an index by address, counters.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use hashbrown::HashTable;
+
+use super::{Member, MemberState};
+use crate::hash::Keyed;
+use crate::identity::{Incarnation, NodeName};
+use crate::rng::Rng;
+use crate::suspicion::Suspicion;
+use crate::time::Instant;
+use crate::wire::message::{NodeAddr, Versions};
+use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
+
+/// A handle on a member that goes stale, rather than wrong, when the member is reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MemberId {
+    index: u32,
+    generation: u32,
+}
+
+impl MemberId {
+    /// A number for ordered maps: unique among members, past ones included.
+    pub(crate) const fn as_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+}
+
+/// What is stored about a member.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) name: NodeName,
+    pub(crate) addr: NodeAddr,
+    pub(crate) meta: Arc<[u8]>,
+    pub(crate) versions: Versions,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) state: MemberState,
+    pub(crate) since: Instant,
+    pub(crate) advert: Option<Advert>,
+    /// Present exactly while the state is suspect.
+    pub(crate) suspicion: Option<Box<Suspicion>>,
+}
+
+impl Record {
+    pub(crate) fn view(&self) -> Member<'_> {
+        Member {
+            name: &self.name,
+            addr: self.addr.socket_addr(),
+            state: self.state,
+            since: self.since,
+            incarnation: self.incarnation,
+            meta: &self.meta,
+            versions: self.versions,
+            advert: self.advert,
+        }
+    }
+
+    /// Whether it understands our envelope.
+    pub(crate) fn takes_envelopes(&self) -> bool {
+        self.advert.is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0)
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    record: Option<Record>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// All members in the order in which they are probed.
+    order: Vec<MemberId>,
+    by_name: HashTable<u32>,
+    by_addr: HashTable<u32>,
+    name_hash: Keyed,
+    addr_hash: Keyed,
+    live: usize,
+    members_max: usize,
+}
+
+/// The table holds as many members as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableFull;
+
+impl Table {
+    pub(crate) fn new(rng_seed: [u8; 32], members_max: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            order: Vec::new(),
+            by_name: HashTable::new(),
+            by_addr: HashTable::new(),
+            name_hash: Keyed::new(rng_seed, 0),
+            addr_hash: Keyed::new(rng_seed, 1),
+            live: 0,
+            members_max,
+        }
+    }
+
+    /// All records, dead and left ones too: the cluster size that memberlist's formulas use.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Alive and suspect members, this node included.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn get(&self, id: MemberId) -> Option<&Record> {
+        let slot = self.slots.get(id.index as usize)?;
+        slot.record.as_ref().filter(|_| slot.generation == id.generation)
+    }
+
+    /// For fields that no index or counter covers; the others have setters below.
+    pub(crate) fn get_mut(&mut self, id: MemberId) -> Option<&mut Record> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        slot.record.as_mut().filter(|_| slot.generation == id.generation)
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<MemberId> {
+        let found = self
+            .by_name
+            .find(self.name_hash.bytes(name), |&index| self.record(index).name.as_bytes() == name);
+        found.map(|&index| self.id_of(index))
+    }
+
+    /// The member at an address. Where a dead and a live one share it, the live one; among equals
+    /// the one that was here first.
+    pub(crate) fn find_addr(&self, addr: SocketAddr) -> Option<MemberId> {
+        let here = self.by_addr.iter_hash(self.addr_hash.addr(addr)).copied();
+        here.filter(|&index| self.record(index).addr.socket_addr() == addr)
+            .min_by_key(|&index| (!self.record(index).state.is_live(), index))
+            .map(|index| self.id_of(index))
+    }
+
+    /// The handles in probe order.
+    pub(crate) fn order(&self) -> &[MemberId] {
+        &self.order
+    }
+
+    /// The records in the order in which they were first seen.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (MemberId, &Record)> {
+        (0..).zip(&self.slots).filter_map(|(index, slot)| {
+            let id = MemberId { index, generation: slot.generation };
+            slot.record.as_ref().map(|record| (id, record))
+        })
+    }
+
+    /// Adds a member at a random place of the probe order, so that newcomers are not all probed
+    /// last.
+    pub(crate) fn insert(&mut self, record: Record, rng: &mut Rng) -> Result<MemberId, TableFull> {
+        debug_assert!(self.find(record.name.as_bytes()).is_none(), "names are unique");
+        if self.order.len() >= self.members_max {
+            return Err(TableFull);
+        }
+        self.live += usize::from(record.state.is_live());
+        let id = self.occupy(record);
+        self.index_name(id.index);
+        self.index_addr(id.index);
+        self.order.push(id);
+        let last = self.order.len() - 1;
+        self.order.swap(last, rng.below(last + 1));
+        Ok(id)
+    }
+
+    pub(crate) fn set_state(&mut self, id: MemberId, state: MemberState, now: Instant) {
+        let Some(record) = self.get_mut(id) else { return };
+        let was_live = record.state.is_live();
+        record.state = state;
+        record.since = now;
+        self.live = self.live + usize::from(state.is_live()) - usize::from(was_live);
+    }
+
+    pub(crate) fn set_addr(&mut self, id: MemberId, addr: NodeAddr) {
+        let Some(old) = self.get(id).map(|record| record.addr) else { return };
+        if old == addr {
+            return;
+        }
+        self.unindex_addr(id.index, old);
+        if let Some(record) = self.get_mut(id) {
+            record.addr = addr;
+        }
+        self.index_addr(id.index);
+    }
+
+    /// Forgets the dead and left members but `me` whose state is older than `keep` and tells
+    /// their names, then shuffles the probe order (protocol page §4.11).
+    pub(crate) fn reap_and_shuffle(
+        &mut self,
+        me: MemberId,
+        now: Instant,
+        keep: Duration,
+        rng: &mut Rng,
+        mut reaped: impl FnMut(MemberId, NodeName),
+    ) {
+        let mut order = core::mem::take(&mut self.order);
+        order.retain(|&id| {
+            let stays = self.get(id).is_some_and(|record| {
+                id == me || record.state.is_live() || now.saturating_since(record.since) <= keep
+            });
+            if !stays && let Some(record) = self.remove(id) {
+                reaped(id, record.name);
+            }
+            stays
+        });
+        rng.shuffle(&mut order);
+        self.order = order;
+    }
+
+    fn occupy(&mut self, record: Record) -> MemberId {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.record = Some(record);
+            return MemberId { index, generation: slot.generation };
+        }
+        // `members_max` is below 2^24.
+        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { generation: 0, record: Some(record) });
+        MemberId { index, generation: 0 }
+    }
+
+    fn remove(&mut self, id: MemberId) -> Option<Record> {
+        let addr = self.get(id)?.addr;
+        self.unindex_addr(id.index, addr);
+        let hash = self.name_hash.bytes(self.get(id)?.name.as_bytes());
+        if let Ok(entry) = self.by_name.find_entry(hash, |&index| index == id.index) {
+            entry.remove();
+        }
+        let record = self.slots[id.index as usize].record.take()?;
+        self.live -= usize::from(record.state.is_live());
+        self.free.push(id.index);
+        Some(record)
+    }
+
+    fn record(&self, index: u32) -> &Record {
+        let record = self.slots[index as usize].record.as_ref();
+        record.expect("both indexes name occupied slots only")
+    }
+
+    fn id_of(&self, index: u32) -> MemberId {
+        MemberId { index, generation: self.slots[index as usize].generation }
+    }
+
+    fn index_name(&mut self, index: u32) {
+        let hash = self.name_hash.bytes(self.record(index).name.as_bytes());
+        let (slots, hasher) = (&self.slots, &self.name_hash);
+        self.by_name.insert_unique(hash, index, |&other| {
+            hasher.bytes(occupied(slots, other).name.as_bytes())
+        });
+    }
+
+    fn index_addr(&mut self, index: u32) {
+        let hash = self.addr_hash.addr(self.record(index).addr.socket_addr());
+        let (slots, hasher) = (&self.slots, &self.addr_hash);
+        self.by_addr.insert_unique(hash, index, |&other| {
+            hasher.addr(occupied(slots, other).addr.socket_addr())
+        });
+    }
+
+    fn unindex_addr(&mut self, index: u32, addr: NodeAddr) {
+        let hash = self.addr_hash.addr(addr.socket_addr());
+        if let Ok(entry) = self.by_addr.find_entry(hash, |&other| other == index) {
+            entry.remove();
+        }
+    }
+
+    /// What the counters and indexes claim, checked against the records themselves.
+    pub(crate) fn check(&self) {
+        let records = self.iter().count();
+        assert_eq!(records, self.order.len(), "every member has a place in the probe order");
+        assert_eq!(records, self.by_name.len(), "every member has a name");
+        assert_eq!(records, self.by_addr.len(), "every member has an address");
+        let live = self.iter().filter(|(_, record)| record.state.is_live()).count();
+        assert_eq!(live, self.live, "the count of live members is kept");
+        for (id, record) in self.iter() {
+            assert_eq!(self.find(record.name.as_bytes()), Some(id), "the name finds the member");
+            let suspect = record.state == MemberState::Suspect;
+            assert_eq!(suspect, record.suspicion.is_some(), "suspects and only they run out");
+        }
+    }
+}
+
+fn occupied(slots: &[Slot], index: u32) -> &Record {
+    slots[index as usize].record.as_ref().expect("both indexes name occupied slots only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+    use alloc::format;
+
+    fn rng() -> Rng {
+        Rng::child([3; 32], Stream::Membership)
+    }
+
+    fn record(name: &str, port: u16) -> Record {
+        Record {
+            name: NodeName::new(name).unwrap(),
+            addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
+            meta: [].into(),
+            versions: Versions::new([1, 5, 2], [0; 3]),
+            incarnation: Incarnation(1),
+            state: MemberState::Alive,
+            since: Instant::ZERO,
+            advert: None,
+            suspicion: None,
+        }
+    }
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn members_are_found_by_name_and_address() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        for port in 1..=50 {
+            table.insert(record(&format!("node-{port}"), port), &mut rng).unwrap();
+        }
+        let id = table.find(b"node-7").unwrap();
+        assert_eq!(table.find_addr(addr(7)), Some(id));
+        table.set_addr(id, NodeAddr::from(addr(1_007)));
+        assert_eq!(table.find_addr(addr(7)), None);
+        assert_eq!(table.find_addr(addr(1_007)), Some(id));
+        table.check();
+    }
+
+    #[test]
+    fn a_live_member_is_preferred_at_a_shared_address() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let old = table.insert(record("old", 1), &mut rng).unwrap();
+        let new = table.insert(record("new", 1), &mut rng).unwrap();
+        assert_eq!(table.find_addr(addr(1)), Some(old));
+        table.set_state(old, MemberState::Dead, Instant::ZERO);
+        assert_eq!(table.find_addr(addr(1)), Some(new));
+    }
+
+    #[test]
+    fn a_handle_of_a_reaped_member_finds_nobody_even_when_its_slot_is_reused() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let me = table.insert(record("me", 9), &mut rng).unwrap();
+        let gone = table.insert(record("gone", 1), &mut rng).unwrap();
+        table.set_state(me, MemberState::Left, Instant::ZERO);
+        table.set_state(gone, MemberState::Left, Instant::ZERO);
+        let later = Instant::ZERO + Duration::from_secs(31);
+        let mut names = Vec::new();
+        let keep = Duration::from_secs(30);
+        table.reap_and_shuffle(me, later, keep, &mut rng, |_, name| names.push(name));
+        assert_eq!(names, [NodeName::new("gone").unwrap()]);
+        let new = table.insert(record("new", 2), &mut rng).unwrap();
+        assert_eq!((new.index, table.len(), table.live()), (gone.index, 2, 1));
+        assert!(table.get(gone).is_none());
+        table.check();
+    }
+
+    #[test]
+    fn the_recently_dead_are_kept() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let me = table.insert(record("me", 9), &mut rng).unwrap();
+        let dead = table.insert(record("dead", 1), &mut rng).unwrap();
+        table.set_state(dead, MemberState::Dead, Instant::ZERO);
+        let keep = Duration::from_secs(30);
+        let now = Instant::ZERO + keep;
+        table.reap_and_shuffle(me, now, keep, &mut rng, |_, _| panic!("too early"));
+        assert_eq!((table.len(), table.live()), (2, 1));
+    }
+
+    #[test]
+    fn a_member_beyond_the_limit_is_refused() {
+        let (mut table, mut rng) = (Table::new([1; 32], 2), rng());
+        assert!(table.insert(record("a", 1), &mut rng).is_ok());
+        assert!(table.insert(record("b", 2), &mut rng).is_ok());
+        assert_eq!(table.insert(record("c", 3), &mut rng), Err(TableFull));
+        table.check();
+    }
+
+    #[test]
+    fn newcomers_land_anywhere_in_the_probe_order() {
+        let (mut table, mut rng) = (Table::new([1; 32], 1_000), rng());
+        for port in 1..=100 {
+            table.insert(record(&format!("{port}"), port), &mut rng).unwrap();
+        }
+        let last = table.find(b"100").unwrap();
+        let first = table.find(b"1").unwrap();
+        assert!(table.order()[0] != first || table.order()[99] != last);
+    }
+}

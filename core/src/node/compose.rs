@@ -1,0 +1,342 @@
+//! From an intent to bytes: the only place where datagrams are written.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use super::outbox::{Intent, Load};
+use super::{Node, Output, rumors::USER_TYPE};
+use crate::broadcast::Offer;
+use crate::identity::SeqNo;
+use crate::member::{MemberId, MemberState, Record};
+use crate::rumor::{Rumor, RumorKey, ShortId};
+use crate::wire::message::{Accusation, Ack, IndirectPing, MessageType, Nack, Ping, Source};
+use crate::wire::packet::{Checksum, PART_OVERHEAD, PacketWriter};
+use crate::wire::{CRC_SINCE, Full, NACK_SINCE, Sink, SliceWriter};
+
+/// Why a datagram was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Our own probe.
+    #[default]
+    Probe,
+    /// A probe for somebody else.
+    RelayedProbe,
+    /// A request to probe for us.
+    ProbeRequest,
+    /// Answer to a probe.
+    Ack,
+    /// A relayed probe got no answer.
+    Nack,
+    /// The gossip tick.
+    Tick,
+    /// A rumour forwarded at once.
+    Forward,
+    /// A message for the recipient alone.
+    Direct,
+}
+
+/// What a datagram carried, for traces and experiments.
+#[derive(Clone, Debug, Default)]
+pub struct Datagram {
+    /// Why it was sent.
+    pub cause: Cause,
+    /// The rumours on board with the number of copies of each, in order of appearance.
+    rumors: SmallVec<[(ShortId, u32); 4]>,
+}
+
+impl Datagram {
+    /// The rumours on board with the number of copies of each.
+    #[must_use]
+    pub fn rumors(&self) -> &[(ShortId, u32)] {
+        &self.rumors
+    }
+
+    fn begin(&mut self, cause: Cause) {
+        self.cause = cause;
+        self.rumors.clear();
+    }
+
+    fn note(&mut self, key: RumorKey) {
+        let id = key.short();
+        match self.rumors.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, copies)) => *copies += 1,
+            None => self.rumors.push((id, 1)),
+        }
+    }
+
+    fn copies(&self) -> u64 {
+        self.rumors.iter().map(|&(_, copies)| u64::from(copies)).sum()
+    }
+}
+
+impl Node {
+    /// Turns an intent into an output; `None` if it has become pointless.
+    pub(super) fn carry_out(&mut self, intent: Intent, buf: &mut [u8]) -> Option<Output> {
+        match intent {
+            Intent::Connect { stream, to } => Some(Output::Connect { stream, to }),
+            Intent::Close { stream } => Some(Output::Close { stream }),
+            Intent::Write { stream } => {
+                let len = self.streams.next_chunk(stream, buf)?;
+                Some(Output::Write { stream, len })
+            }
+            datagram => {
+                let limit = self.params.packet_size_max();
+                let (to, len) = self.compose(datagram, &mut buf[..limit])?;
+                self.count_datagram(len);
+                Some(Output::Send { to, len })
+            }
+        }
+    }
+
+    fn count_datagram(&mut self, len: usize) {
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += len as u64;
+        let copies = self.datagram.copies();
+        match self.datagram.cause {
+            Cause::Tick => self.stats.rumor_copies_tick += copies,
+            Cause::Forward => self.stats.rumor_copies_forwarded += copies,
+            _ => self.stats.rumor_copies_piggybacked += copies,
+        }
+    }
+
+    fn compose(&mut self, intent: Intent, buf: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        match intent {
+            Intent::Ping { target, seq } => self.compose_ping(target, seq, buf),
+            Intent::RelayedPing { target, seq } => {
+                self.datagram.begin(Cause::RelayedProbe);
+                self.compose_to_member(target, buf, |node, record, out| {
+                    node.ping(record, seq).encode(out)
+                })
+            }
+            Intent::AskRelay { relay, target, seq } => {
+                self.compose_request(relay, target, seq, buf)
+            }
+            Intent::Ack { to, seq } => {
+                self.datagram.begin(Cause::Ack);
+                self.compose_answer(to, buf, |out| Ack { seq, ..Ack::default() }.encode(out))
+            }
+            Intent::Nack { to, seq } => {
+                self.datagram.begin(Cause::Nack);
+                self.compose_answer(to, buf, |out| Nack { seq }.encode(out))
+            }
+            Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
+            Intent::Forward { rumor, except, next } => {
+                self.compose_forward(rumor, except, next, buf)
+            }
+            Intent::Direct { to, message } => {
+                self.datagram.begin(Cause::Direct);
+                let record = self.table.get(to)?;
+                let mut writer = self.writer(buf, checksum_for(record));
+                let written = writer.part(|out| {
+                    out.put(&[USER_TYPE])?;
+                    out.put(&message)
+                });
+                written.ok()?;
+                Some((record.addr.socket_addr(), writer.finish()))
+            }
+            Intent::Connect { .. } | Intent::Write { .. } | Intent::Close { .. } => None,
+        }
+    }
+
+    fn writer<'b>(&self, buf: &'b mut [u8], checksum: Checksum) -> PacketWriter<'b> {
+        PacketWriter::new(buf, &self.params.label, checksum)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            addr: self.addr.ip_bytes().into(),
+            port: self.addr.port,
+            node: self.name.as_bytes().into(),
+        }
+    }
+
+    fn ping<'a>(&'a self, target: &'a Record, seq: SeqNo) -> Ping<'a> {
+        Ping { seq, node: target.name.as_bytes().into(), source: self.source() }
+    }
+
+    /// Our own probe. A suspect gets the accusation with it, so that it can refute at once
+    /// (Lifeguard §IV-C), and no other news: the datagram should arrive.
+    fn compose_ping(
+        &mut self,
+        target: MemberId,
+        seq: SeqNo,
+        buf: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        self.datagram.begin(Cause::Probe);
+        let record = self.table.get(target)?;
+        if record.state == MemberState::Alive {
+            return self.compose_to_member(target, buf, |node, record, out| {
+                node.ping(record, seq).encode(out)
+            });
+        }
+        let mut writer = self.writer(buf, checksum_for(record));
+        writer.part(|out| self.ping(record, seq).encode(out)).ok()?;
+        let accusation = Accusation {
+            incarnation: record.incarnation,
+            node: record.name.as_bytes().into(),
+            from: self.name.as_bytes().into(),
+        };
+        writer.part(|out| accusation.encode(MessageType::SUSPECT, out)).ok()?;
+        Some((record.addr.socket_addr(), writer.finish()))
+    }
+
+    fn compose_request(
+        &mut self,
+        relay: MemberId,
+        target: MemberId,
+        seq: SeqNo,
+        buf: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        self.datagram.begin(Cause::ProbeRequest);
+        self.compose_to_member(relay, buf, |node, relay, out| {
+            // A target that was reaped meanwhile needs no probe: the empty part is refused.
+            let target = node.table.get(target).ok_or(Full)?;
+            let request = IndirectPing {
+                seq,
+                target: target.addr.ip_bytes().into(),
+                port: target.addr.port,
+                node: target.name.as_bytes().into(),
+                nack: relay.versions.protocol_max() >= NACK_SINCE,
+                source: node.source(),
+            };
+            request.encode(out)
+        })
+    }
+
+    /// One message to a member, with as much news beside it as fits. memberlist sends these
+    /// without a checksum.
+    fn compose_to_member(
+        &mut self,
+        to: MemberId,
+        buf: &mut [u8],
+        message: impl FnOnce(&Self, &Record, &mut SliceWriter<'_>) -> Result<(), Full>,
+    ) -> Option<(SocketAddr, usize)> {
+        let record = self.table.get(to)?;
+        let mut writer = self.writer(buf, Checksum::Absent);
+        writer.part(|out| message(self, record, out)).ok()?;
+        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        self.fill(&mut writer, self.piggyback(), form);
+        Some((addr, writer.finish()))
+    }
+
+    /// An answer to an address. News goes along only if a member is there: strangers get no more
+    /// than they sent.
+    fn compose_answer(
+        &mut self,
+        to: SocketAddr,
+        buf: &mut [u8],
+        message: impl FnOnce(&mut SliceWriter<'_>) -> Result<(), Full>,
+    ) -> Option<(SocketAddr, usize)> {
+        let mut writer = self.writer(buf, Checksum::Absent);
+        writer.part(message).ok()?;
+        let member = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        if let Some(form) = member.map(Recipient::of) {
+            self.fill(&mut writer, self.piggyback(), form);
+        }
+        Some((to, writer.finish()))
+    }
+
+    fn compose_gossip(
+        &mut self,
+        to: MemberId,
+        load: Load,
+        buf: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        self.datagram.begin(Cause::Tick);
+        let record = self.table.get(to)?;
+        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let mut writer = self.writer(buf, checksum_for(record));
+        self.fill(&mut writer, load, form);
+        let len = writer.finish();
+        (len > 0).then_some((addr, len))
+    }
+
+    fn compose_forward(
+        &mut self,
+        rumor: Arc<Rumor>,
+        except: Option<MemberId>,
+        next: usize,
+        buf: &mut [u8],
+    ) -> Option<(SocketAddr, usize)> {
+        self.datagram.begin(Cause::Forward);
+        let (mut from, mut sent) = (next, None);
+        while sent.is_none()
+            && let Some((id, after)) = self.links.next_live(from, &self.table, self.me, except)
+        {
+            from = after;
+            let Some(record) = self.table.get(id) else { continue };
+            let Some(form) = rumor.form_for(record.takes_envelopes()) else { continue };
+            let mut writer = self.writer(buf, checksum_for(record));
+            if writer.part(|out| rumor.encode(form, self.now, out)).is_ok() {
+                sent = Some((record.addr.socket_addr(), writer.finish()));
+            }
+        }
+        sent.as_ref()?;
+        self.datagram.note(rumor.key);
+        if self.links.next_live(from, &self.table, self.me, except).is_some() {
+            self.outbox.unpop(Intent::Forward { rumor, except, next: from });
+        }
+        sent
+    }
+
+    /// What rides on probes and their answers.
+    fn piggyback(&self) -> Load {
+        if self.params.rumor_piggyback { Load::Both } else { Load::Updates }
+    }
+
+    /// Fills a datagram with news: members first, then rumours.
+    fn fill(&mut self, writer: &mut PacketWriter<'_>, load: Load, recipient: Recipient) {
+        if load != Load::Rumors {
+            let (table, limit) = (&self.table, self.update_limit());
+            self.updates.collect(writer.budget(), PART_OVERHEAD, limit, |update| {
+                offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
+            });
+        }
+        if load != Load::Updates {
+            let (now, limit) = (self.now, self.rumor_limit());
+            self.stats.rumors_dropped += self.rumors.wake(now, limit) as u64;
+            // Nothing waits for ever for a recipient that understands it.
+            let (keep, mut unsent) = (self.params.payload_cache_for, 0);
+            let datagram = &mut self.datagram;
+            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, limit, |rumor| {
+                let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
+                    let age = now.saturating_since(rumor.received_at);
+                    unsent += u64::from(age > keep);
+                    return if age > keep { Offer::Drop } else { Offer::Skipped };
+                };
+                let written = writer.part(|out| rumor.encode(form, now, out)).is_ok();
+                if written {
+                    datagram.note(rumor.key);
+                }
+                offer(written, writer)
+            });
+            self.stats.rumors_dropped += unsent;
+        }
+    }
+}
+
+/// What matters about a recipient when news is chosen for it.
+#[derive(Clone, Copy, Debug)]
+struct Recipient {
+    takes_envelopes: bool,
+}
+
+impl Recipient {
+    fn of(record: &Record) -> Self {
+        Self { takes_envelopes: record.takes_envelopes() }
+    }
+}
+
+fn offer(written: bool, writer: &PacketWriter<'_>) -> Offer {
+    match written {
+        true => Offer::Taken,
+        false if writer.budget() == 0 => Offer::Stop,
+        false => Offer::Skipped,
+    }
+}
+
+fn checksum_for(record: &Record) -> Checksum {
+    if record.versions.protocol_max() >= CRC_SINCE { Checksum::Present } else { Checksum::Absent }
+}

@@ -1,0 +1,444 @@
+//! What is said about members, and what follows from it (protocol page §4.4-4.9).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use super::{Leaving, Node};
+use crate::event::Fact;
+use crate::identity::{Incarnation, NodeName};
+use crate::member::{
+    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Subject, Table,
+    judge_alive, judge_dead, judge_suspect,
+};
+use crate::scale::{retransmit_limit, suspicion_timeout};
+use crate::suspicion::{Bounds, Suspicion};
+use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
+use crate::wire::msgpack::Blob;
+use crate::wire::tags::Advert;
+use crate::wire::{Full, Sink, encoded_len};
+
+/// Longest time that a goodbye is waited for.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A name conflict is told this often at most, however often it is heard of.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(10);
+
+/// A queued membership message. The fields that the record has are read from it when the message
+/// is composed; a newer statement replaces the queued one, so they cannot differ.
+#[derive(Debug)]
+pub(super) enum Update {
+    Alive(MemberId),
+    Suspect { member: MemberId, from: NodeName },
+    Dead { member: MemberId, from: NodeName },
+}
+
+impl Update {
+    const fn member(&self) -> MemberId {
+        match self {
+            Self::Alive(member) | Self::Suspect { member, .. } | Self::Dead { member, .. } => {
+                *member
+            }
+        }
+    }
+
+    /// Writes the message; [`Full`] if it does not fit. An update about a member that was reaped
+    /// writes nothing.
+    pub(super) fn encode<S: Sink + ?Sized>(&self, table: &Table, sink: &mut S) -> Result<(), Full> {
+        let Some(record) = table.get(self.member()) else { return Err(Full) };
+        match self {
+            Self::Alive(_) => alive_of(record).encode(sink),
+            Self::Suspect { from, .. } => {
+                accusation_of(record, from).encode(MessageType::SUSPECT, sink)
+            }
+            Self::Dead { from, .. } => accusation_of(record, from).encode(MessageType::DEAD, sink),
+        }
+    }
+}
+
+/// What a member says about itself, as we heard it.
+pub(super) fn alive_of(record: &Record) -> Alive<'_> {
+    Alive {
+        incarnation: record.incarnation,
+        node: record.name.as_bytes().into(),
+        addr: record.addr.ip_bytes().into(),
+        port: record.addr.port,
+        meta: Blob::nil_if_empty(&record.meta),
+        vsn: record.versions.as_bytes()[..].into(),
+    }
+}
+
+fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
+    Accusation {
+        incarnation: record.incarnation,
+        node: record.name.as_bytes().into(),
+        from: from.as_bytes().into(),
+    }
+}
+
+impl Node {
+    // ── Statements from the wire ────────────────────────────────────────────────────────────────
+
+    pub(super) fn on_alive(&mut self, alive: &Alive<'_>) {
+        let Ok(claim) = Claim::check(alive, self.addr.port) else {
+            self.stats.claims_refused += 1;
+            return;
+        };
+        let known = self.table.find(claim.name);
+        let subject = self.subject(known);
+        if subject == Subject::Me && self.leaving != Leaving::No {
+            return;
+        }
+        let record = known.and_then(|id| self.table.get(id));
+        let verdict = judge_alive(record, subject, &claim, self.params.reclaim_after, self.now);
+        match (verdict, known) {
+            (AliveVerdict::Insert, None) => self.insert_member(&claim),
+            (AliveVerdict::Update, Some(id)) => self.update_member(id, &claim),
+            (AliveVerdict::Refute, Some(_)) => self.refute(claim.incarnation, None),
+            (AliveVerdict::Conflict, Some(id)) => self.report_conflict(id, &claim),
+            (_, _) => {}
+        }
+    }
+
+    pub(super) fn on_suspect(&mut self, suspect: &Accusation<'_>) {
+        // A further accuser counts only if we know it, so an unknown one matters for the first
+        // accusation alone.
+        let matters = |state| state == MemberState::Alive;
+        let Some((id, accuser)) = self.parties(suspect, matters) else { return };
+        self.suspect_member(id, suspect.incarnation, accuser);
+    }
+
+    pub(super) fn on_dead(&mut self, dead: &Accusation<'_>) {
+        let Some((id, reporter)) = self.parties(dead, MemberState::is_live) else { return };
+        let goodbye = *dead.node == *dead.from;
+        let state = if goodbye { MemberState::Left } else { MemberState::Dead };
+        self.bury_member(id, dead.incarnation, state, reporter);
+    }
+
+    /// Applies a peer's view of a member, from a push/pull (protocol page §4.8). What it calls
+    /// dead is only suspect to us, so that the member has a chance to refute.
+    pub(super) fn merge_member(&mut self, node: &NodeState<'_>) {
+        let incarnation = node.alive.incarnation;
+        match node.state {
+            WireState::ALIVE => self.on_alive(&node.alive),
+            WireState::LEFT => {
+                let Some(id) = self.table.find(&node.alive.node) else { return };
+                let Some(name) = self.name_of(id) else { return };
+                self.bury_member(id, incarnation, MemberState::Left, name);
+            }
+            WireState::DEAD | WireState::SUSPECT => {
+                let Some(id) = self.table.find(&node.alive.node) else { return };
+                self.suspect_member(id, incarnation, self.name.clone());
+            }
+            WireState(_) => {}
+        }
+    }
+
+    /// The accused member and the accuser's name; `None` if the accused is unknown or the message
+    /// makes no sense. An unknown accuser's name is copied only if it `matters` in the accused's
+    /// present state.
+    fn parties(
+        &mut self,
+        accusation: &Accusation<'_>,
+        matters: impl FnOnce(MemberState) -> bool,
+    ) -> Option<(MemberId, NodeName)> {
+        let id = self.table.find(&accusation.node)?;
+        if let Some(accuser) = self.table.find(&accusation.from) {
+            return Some((id, self.name_of(accuser)?));
+        }
+        let state = self.table.get(id)?.state;
+        if !matters(state) {
+            return None;
+        }
+        let name = NodeName::new(&*accusation.from);
+        self.stats.claims_refused += u64::from(name.is_err());
+        Some((id, name.ok()?))
+    }
+
+    fn subject(&self, id: Option<MemberId>) -> Subject {
+        if id == Some(self.me) { Subject::Me } else { Subject::Other }
+    }
+
+    // ── What follows ────────────────────────────────────────────────────────────────────────────
+
+    fn insert_member(&mut self, claim: &Claim<'_>) {
+        let Ok(name) = NodeName::new(claim.name) else { return };
+        let record = Record {
+            name,
+            addr: claim.addr,
+            meta: claim.meta.into(),
+            versions: claim.versions,
+            incarnation: claim.incarnation,
+            state: MemberState::Alive,
+            since: self.now,
+            advert: Advert::find(claim.meta),
+            suspicion: None,
+        };
+        let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
+            self.stats.members_refused += 1;
+            return;
+        };
+        self.queue_update(Update::Alive(id));
+        let fact = self.joined_fact(id);
+        self.tell(fact);
+    }
+
+    fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
+        self.table.set_addr(id, claim.addr);
+        let Some(record) = self.table.get_mut(id) else { return };
+        let (before, old_state) = (Arc::clone(&record.meta), record.state);
+        let old_epoch = record.advert.map(|advert| advert.epoch);
+        if *before != *claim.meta {
+            record.meta = claim.meta.into();
+            record.advert = Advert::find(claim.meta);
+        }
+        record.suspicion = None;
+        record.versions = claim.versions;
+        record.incarnation = claim.incarnation;
+        let new_epoch = record.advert.map(|advert| advert.epoch);
+        let (name, meta) = (record.name.clone(), Arc::clone(&record.meta));
+        if old_state != MemberState::Alive {
+            self.table.set_state(id, MemberState::Alive, self.now);
+        }
+        self.queue_update(Update::Alive(id));
+        if !old_state.is_live() {
+            let fact = self.joined_fact(id);
+            self.tell(fact);
+            return;
+        }
+        if old_state == MemberState::Suspect {
+            self.tell(Fact::Recovered { name: name.clone(), incarnation: claim.incarnation });
+        }
+        if old_epoch.is_some() && new_epoch.is_some() && old_epoch != new_epoch {
+            self.tell(Fact::Restarted { name, meta });
+        } else if *before != *meta {
+            self.tell(Fact::Updated { name, before, meta });
+        }
+    }
+
+    fn report_conflict(&mut self, id: MemberId, claim: &Claim<'_>) {
+        self.stats.conflicts += 1;
+        let due = self.conflict_told_at.is_none_or(|at| at + CONFLICT_PAUSE <= self.now);
+        let Some(record) = self.table.get(id).filter(|_| due) else { return };
+        let fact = Fact::Conflict {
+            name: record.name.clone(),
+            existing: record.addr.socket_addr(),
+            other: claim.addr.socket_addr(),
+        };
+        self.conflict_told_at = Some(self.now);
+        self.tell(fact);
+    }
+
+    /// Somebody suspects a member: ourselves after a failed probe, or a peer.
+    pub(super) fn suspect_member(
+        &mut self,
+        id: MemberId,
+        incarnation: Incarnation,
+        accuser: NodeName,
+    ) {
+        let Some(record) = self.table.get(id) else { return };
+        match judge_suspect(record, self.subject(Some(id)), incarnation) {
+            AccusationVerdict::Stale => {}
+            AccusationVerdict::Refute => self.refute(incarnation, Some(accuser)),
+            AccusationVerdict::Confirm => self.confirm_suspicion(id, accuser),
+            AccusationVerdict::Accept => self.begin_suspicion(id, incarnation, accuser),
+        }
+    }
+
+    fn begin_suspicion(&mut self, id: MemberId, incarnation: Incarnation, accuser: NodeName) {
+        let by = self.table.find(accuser.as_bytes());
+        let suspicion = Suspicion::start(self.now, self.suspicion_bounds(), by);
+        self.suspicions.push(Reverse((suspicion.deadline(), id)));
+        self.table.set_state(id, MemberState::Suspect, self.now);
+        let Some(record) = self.table.get_mut(id) else { return };
+        record.incarnation = incarnation;
+        record.suspicion = Some(Box::new(suspicion));
+        let name = record.name.clone();
+        self.queue_update(Update::Suspect { member: id, from: accuser.clone() });
+        self.tell(Fact::Suspected { name, accuser, incarnation });
+    }
+
+    /// Only accusers that we know as live members count: an outsider cannot speed up a verdict by
+    /// inventing names.
+    fn confirm_suspicion(&mut self, id: MemberId, accuser: NodeName) {
+        let Some(by) = self.table.find(accuser.as_bytes()) else { return };
+        if !self.table.get(by).is_some_and(|record| record.state.is_live()) {
+            return;
+        }
+        let Some(record) = self.table.get_mut(id) else { return };
+        let Some(suspicion) = record.suspicion.as_mut() else { return };
+        if suspicion.confirm(by) {
+            let deadline = suspicion.deadline();
+            self.suspicions.push(Reverse((deadline, id)));
+            self.queue_update(Update::Suspect { member: id, from: accuser });
+        }
+    }
+
+    /// How long a suspicion that begins now may last. With fewer members than confirmations
+    /// expected, nobody could confirm, and the shortest time holds from the start.
+    fn suspicion_bounds(&self) -> Bounds {
+        let nodes = self.table.len();
+        let expected = self.params.suspicion_mult.saturating_sub(2);
+        let others = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
+        let min = suspicion_timeout(self.params.suspicion_mult, nodes, self.suspicion_interval());
+        Bounds {
+            min,
+            max: min.saturating_mul(self.params.suspicion_max_mult),
+            expected: if others < expected { 0 } else { expected },
+        }
+    }
+
+    /// Condemns suspects whose time is over.
+    pub(super) fn run_suspicions(&mut self) {
+        while let Some(&Reverse((at, id))) = self.suspicions.peek()
+            && at <= self.now
+        {
+            self.suspicions.pop();
+            // A refuted, shortened or reaped suspicion leaves its old deadline behind.
+            let Some(record) = self.table.get(id) else { continue };
+            let Some(suspicion) = &record.suspicion else { continue };
+            if suspicion.deadline() > self.now {
+                continue;
+            }
+            self.stats.suspicions_expired += 1;
+            self.stats.suspicions_expired_lonely += u64::from(suspicion.is_lonely());
+            let incarnation = record.incarnation;
+            self.bury_member(id, incarnation, MemberState::Dead, self.name.clone());
+        }
+    }
+
+    /// Somebody says that a member is dead or left.
+    fn bury_member(
+        &mut self,
+        id: MemberId,
+        incarnation: Incarnation,
+        state: MemberState,
+        reported_by: NodeName,
+    ) {
+        let Some(record) = self.table.get(id) else { return };
+        match judge_dead(record, self.subject(Some(id)), incarnation) {
+            AccusationVerdict::Stale | AccusationVerdict::Confirm => return,
+            AccusationVerdict::Refute => return self.refute(incarnation, Some(reported_by)),
+            AccusationVerdict::Accept => {}
+        }
+        let accusers = self.accusers_of(id);
+        self.table.set_state(id, state, self.now);
+        let Some(record) = self.table.get_mut(id) else { return };
+        record.incarnation = incarnation;
+        record.suspicion = None;
+        let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        self.queue_update(Update::Dead { member: id, from: reported_by.clone() });
+        self.tell(if state == MemberState::Left {
+            Fact::Left { name, addr }
+        } else {
+            Fact::Failed { name, addr, reported_by, accusers }
+        });
+    }
+
+    fn accusers_of(&self, id: MemberId) -> Vec<NodeName> {
+        let suspicion = self.table.get(id).and_then(|record| record.suspicion.as_deref());
+        let accusers = suspicion.map_or(&[][..], Suspicion::accusers);
+        accusers.iter().filter_map(|&accuser| self.name_of(accuser)).collect()
+    }
+
+    /// Contradicts a statement about ourselves with an incarnation above the one it was about.
+    fn refute(&mut self, accused: Incarnation, accuser: Option<NodeName>) {
+        if self.leaving != Leaving::No {
+            return;
+        }
+        let highest = self.incarnation.max(accused);
+        // `accused` is below the highest number, so only our own counter could have no successor.
+        let Some(next) = highest.0.checked_add(1) else { return };
+        self.stats.refutations += 1;
+        self.awareness.apply(1);
+        self.set_own_incarnation(Incarnation(next));
+        self.announce_myself();
+        self.tell(Fact::Refuted { accuser, incarnation: Incarnation(next) });
+    }
+
+    // ── Ourselves ───────────────────────────────────────────────────────────────────────────────
+
+    fn set_own_incarnation(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        if let Some(record) = self.table.get_mut(self.me) {
+            record.incarnation = incarnation;
+        }
+    }
+
+    pub(super) fn announce_myself(&mut self) {
+        self.queue_update(Update::Alive(self.me));
+    }
+
+    /// States new meta under a new incarnation.
+    pub(super) fn restate(&mut self, meta: Arc<[u8]>, advert: Option<Advert>) {
+        let next = self.incarnation.0.saturating_add(1);
+        self.set_own_incarnation(Incarnation(next));
+        if let Some(record) = self.table.get_mut(self.me) {
+            record.meta = meta;
+            record.advert = advert;
+        }
+        self.announce_myself();
+    }
+
+    pub(super) fn begin_leaving(&mut self) {
+        if self.leaving != Leaving::No {
+            return;
+        }
+        self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
+        self.seeds.clear();
+        self.table.set_state(self.me, MemberState::Left, self.now);
+        self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
+    }
+
+    /// Tells when the goodbye has been sent as often as it should.
+    pub(super) fn finish_leaving(&mut self) {
+        let Leaving::Until(deadline) = self.leaving else { return };
+        let said = !self.updates.contains(self.me.as_u64());
+        let alone = self.table.live() == 0;
+        if said || alone || deadline <= self.now {
+            self.leaving = Leaving::Done;
+            self.tell(Fact::LeaveDone);
+        }
+    }
+
+    // ── Helpers of the above ────────────────────────────────────────────────────────────────────
+
+    pub(super) fn joined_fact(&self, id: MemberId) -> Fact {
+        let record = self.table.get(id).expect("the member was just inserted or found");
+        Fact::Joined {
+            name: record.name.clone(),
+            addr: record.addr.socket_addr(),
+            meta: Arc::clone(&record.meta),
+        }
+    }
+
+    /// Queues a message about a member in place of an older one.
+    fn queue_update(&mut self, update: Update) {
+        let len = encoded_len(|sink| update.encode(&self.table, sink));
+        let key = update.member().as_u64();
+        self.stats.updates_dropped += self.updates.insert(Some(key), len, update, 0) as u64;
+    }
+
+    /// How often each update is sent.
+    pub(super) fn update_limit(&self) -> u32 {
+        retransmit_limit(self.params.retransmit_mult, self.table.len())
+    }
+
+    /// Forgets members that have been gone for long, and shuffles the probe order.
+    pub(super) fn reap(&mut self) {
+        let mut gone = Vec::new();
+        self.table.reap_and_shuffle(
+            self.me,
+            self.now,
+            self.params.gossip_to_dead,
+            &mut self.membership_rng,
+            |id, name| gone.push((id, name)),
+        );
+        for (id, name) in gone {
+            self.updates.remove(id.as_u64());
+            self.tell(Fact::Reaped { name });
+        }
+    }
+}

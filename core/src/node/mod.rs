@@ -1,0 +1,580 @@
+//! The node: all doors and all control flow.
+//!
+//! | file | says |
+//! |---|---|
+//! | `mod` | the doors, the drain, what anyone may look at |
+//! | `packets` | what each message in a datagram causes |
+//! | `membership` | what is said about members, and what follows from it |
+//! | `rumors` | what happens to a user message |
+//! | `streams` | push/pull, reliable messages and probes over streams |
+//! | `timers` | what is due when |
+//! | `compose` | from an intent to bytes |
+//! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
+
+mod compose;
+mod invariants;
+mod membership;
+mod outbox;
+mod packets;
+mod rumors;
+mod stats;
+mod streams;
+mod timers;
+
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::awareness::Awareness;
+use crate::broadcast::TransmitQueue;
+use crate::config::Params;
+use crate::event::{Event, EventQueue, Fact};
+use crate::identity::{BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId};
+use crate::member::ring::Round;
+use crate::member::{Member, MemberId, MemberState, Record, Table};
+use crate::probe::Probe;
+use crate::push_pull::Seeds;
+use crate::rng::{Rng, Stream as ChanceStream};
+use crate::rumor::matching::Links;
+use crate::rumor::{RumorId, Rumors};
+use crate::time::Instant;
+use crate::wire::META_LEN_MAX;
+use crate::wire::message::{NodeAddr, Versions};
+use crate::wire::packet::PacketError;
+use crate::wire::stream::StreamError;
+use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
+
+pub use compose::{Cause, Datagram};
+use membership::Update;
+use outbox::{Intent, Outbox};
+use packets::RelayJob;
+pub use stats::Stats;
+pub use streams::StreamInput;
+use streams::Streams;
+use timers::Ticks;
+
+/// Bytes of membership updates that may wait to be sent. Each member has at most one, of at most
+/// about 900 bytes; this is room for some hundred thousand ordinary ones.
+const UPDATES_BYTES_MAX: usize = 16 << 20;
+
+/// What a node wants from its runtime. It borrows nothing: act on it, then poll again.
+#[derive(Debug)]
+#[must_use]
+pub enum Output {
+    /// Send `buf[..len]` as one datagram, from the gossip port.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// Bytes of the buffer.
+        len: usize,
+    },
+    /// Open a stream; answer with [`StreamInput::Connected`] or [`StreamInput::Failed`].
+    Connect {
+        /// Its name from now on.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Write `buf[..len]` to a stream; answer with [`StreamInput::Written`] when all of it has
+    /// been taken. No other write comes for the stream until then.
+    Write {
+        /// Which stream.
+        stream: StreamId,
+        /// Bytes of the buffer.
+        len: usize,
+    },
+    /// Close a stream after what was written has been sent. The name is free of meaning from here
+    /// on.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Something for the application.
+    Event(Event),
+    /// Nothing is left to do. Wake the node with [`Node::handle_tick`] no later than this; `None`
+    /// asks for no wake-up.
+    Timer(Option<Instant>),
+}
+
+/// Where a leaving node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// It is not leaving.
+    No,
+    /// Its goodbye is being sent, until then at the latest.
+    Until(Instant),
+    /// Its goodbye has been sent.
+    Done,
+}
+
+/// Why [`Node::set_meta`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MetaError {
+    /// Longer than a member's meta may be, our tag included.
+    #[error("the meta has {len} bytes, with our tag at most {max} fit; keep the rest elsewhere")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The node has left.
+    #[error("the node has left the cluster")]
+    Left,
+}
+
+/// Why [`Node::broadcast`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// It does not fit a datagram with its header.
+    #[error("the payload has {len} bytes, {max} fit a datagram; broadcast a reference to it")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The thesis modes know plain memberlist messages only.
+    #[error("the thesis modes broadcast on channel 0 only")]
+    ChannelInThesisMode,
+    /// The node has left.
+    #[error("the node has left the cluster")]
+    Left,
+}
+
+/// Why [`Node::send`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Nobody of this name is alive or suspect.
+    #[error("no live member has this name")]
+    UnknownMember,
+    /// The member does not advertise our envelope, and only channel 0 travels without it.
+    #[error("the member understands messages of channel 0 only")]
+    NotUnderstood,
+    /// Longer than the kind of delivery allows.
+    #[error("the payload has {len} bytes, at most {max} can be delivered this way")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// As many streams are open as may be.
+    #[error("too many streams are open")]
+    TooManyStreams,
+}
+
+/// A member of a cluster, as a pure state machine. See the [crate documentation](crate) for the
+/// contract and the loop around it.
+#[derive(Debug)]
+pub struct Node {
+    name: NodeName,
+    addr: NodeAddr,
+    epoch: BootEpoch,
+    me: MemberId,
+    params: Params,
+    now: Instant,
+
+    table: Table,
+    round: Round,
+    probe: Option<Probe>,
+    relays: VecDeque<RelayJob>,
+    awareness: Awareness,
+    suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
+    updates: TransmitQueue<Update>,
+    incarnation: Incarnation,
+    app_meta: Vec<u8>,
+    leaving: Leaving,
+    conflict_told_at: Option<Instant>,
+
+    rumors: Rumors,
+    links: Links,
+
+    seeds: Seeds,
+    streams: Streams,
+    channel_states: BTreeMap<Channel, Bytes>,
+
+    ticks: Ticks,
+    outbox: Outbox,
+    events: EventQueue,
+    datagram: Datagram,
+    /// The deadline last handed out, to measure the runtime's lag.
+    promised: Option<Instant>,
+    stats: Stats,
+    next_seq: u32,
+
+    membership_rng: Rng,
+    gossip_rng: Rng,
+    push_pull_rng: Rng,
+}
+
+impl Node {
+    /// A node that knows nobody yet. It cannot fail: [`Params`] and [`Identity`] are checked.
+    ///
+    /// `rng_seed` must come from the operating system for a real node; a fixed one is for
+    /// simulated worlds, where it makes runs repeatable.
+    #[must_use]
+    pub fn new(now: Instant, identity: Identity, params: Params, rng_seed: [u8; 32]) -> Self {
+        let mut membership_rng = Rng::child(rng_seed, ChanceStream::Membership);
+        let mut gossip_rng = Rng::child(rng_seed, ChanceStream::Gossip);
+        let mut push_pull_rng = Rng::child(rng_seed, ChanceStream::PushPull);
+        let incarnation = identity.incarnation.max(Incarnation(1));
+        let mut table = Table::new(rng_seed, params.members_max);
+        let record = own_record(now, &identity, &params, incarnation);
+        let me = table
+            .insert(record, &mut membership_rng)
+            .expect("a table has room for at least two members");
+        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng];
+        let ticks = Ticks::start(now, &params, &mut rngs);
+        let next_seq = membership_rng.next_u32();
+        let mut node = Self {
+            name: identity.name,
+            addr: identity.addr.into(),
+            epoch: identity.boot_epoch,
+            me,
+            now,
+            table,
+            round: Round::default(),
+            probe: None,
+            relays: VecDeque::new(),
+            awareness: Awareness::new(params.awareness_max),
+            suspicions: BinaryHeap::new(),
+            updates: TransmitQueue::new(UPDATES_BYTES_MAX),
+            incarnation,
+            app_meta: Vec::new(),
+            leaving: Leaving::No,
+            conflict_told_at: None,
+            rumors: Rumors::new(rng_seed, &params),
+            links: Links::new(&params.neighbors),
+            seeds: Seeds::default(),
+            streams: Streams::default(),
+            channel_states: BTreeMap::new(),
+            ticks,
+            outbox: Outbox::default(),
+            events: EventQueue::new(params.events_max),
+            datagram: Datagram::default(),
+            promised: None,
+            stats: Stats::default(),
+            next_seq,
+            membership_rng,
+            gossip_rng,
+            push_pull_rng,
+            params,
+        };
+        node.announce_myself();
+        let joined = node.joined_fact(me);
+        node.tell(joined);
+        node
+    }
+
+    /// A datagram has arrived at the gossip port.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError`] if the datagram was refused as a whole and nothing of it was applied: a bad
+    /// outer layer, or a bad message that was its only one. A bad message beside good ones is
+    /// skipped and counted. The caller may ignore the error; it is counted too.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> Result<(), PacketError> {
+        self.enter(now);
+        self.on_packet(from, packet)
+    }
+
+    /// A peer has opened a stream to us. `None`: as many are open as may be, hang up.
+    pub fn handle_accept(&mut self, now: Instant, from: SocketAddr) -> Option<StreamId> {
+        self.enter(now);
+        self.on_accept(from)
+    }
+
+    /// Something happened on a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] if the peer's bytes were refused; the stream is then closed by an
+    /// [`Output::Close`] and nothing of its message was applied. [`StreamError::UnknownStream`] if
+    /// the stream is not open, which happens to inputs that cross our own close: ignore it.
+    pub fn handle_stream(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        input: StreamInput<'_>,
+    ) -> Result<(), StreamError> {
+        self.enter(now);
+        self.on_stream(stream, input)
+    }
+
+    /// Time has passed. Call it when the deadline of [`Output::Timer`] comes, or at any time.
+    pub fn handle_tick(&mut self, now: Instant) {
+        self.enter(now);
+        self.run_timers();
+    }
+
+    /// Introduces this node to the cluster through these members. Each is tried again, with
+    /// growing pauses, until it answers. This node's own address is skipped, and so is everything
+    /// beyond [`SEEDS_MAX`](crate::SEEDS_MAX) at a time.
+    pub fn join(&mut self, now: Instant, seeds: &[SocketAddr]) {
+        self.enter(now);
+        if self.leaving != Leaving::No {
+            return;
+        }
+        for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
+            if !self.seeds.add(seed, self.now) {
+                self.stats.streams_refused += 1;
+            }
+        }
+        self.try_due_seeds();
+    }
+
+    /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
+    /// been sent often enough. It cannot be taken back.
+    pub fn leave(&mut self, now: Instant) {
+        self.enter(now);
+        self.begin_leaving();
+    }
+
+    /// Changes what others see about this node. Our own tag is added where the meta is empty or
+    /// in Serf's tag form; other bytes are left alone and this node then advertises nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`MetaError`]; nothing changed.
+    pub fn set_meta(&mut self, now: Instant, meta: &[u8]) -> Result<(), MetaError> {
+        self.enter(now);
+        if self.leaving != Leaving::No {
+            return Err(MetaError::Left);
+        }
+        let (own, advert) = tagged_meta(meta, self.epoch)?;
+        self.app_meta = meta.to_vec();
+        self.restate(own, advert);
+        Ok(())
+    }
+
+    /// Sets what rides in push/pulls for a channel; empty removes it. Peers that advertise our
+    /// envelope get all channels, others get channel 0 alone.
+    pub fn set_channel_state(&mut self, channel: Channel, state: Bytes) {
+        if state.is_empty() {
+            self.channel_states.remove(&channel);
+        } else {
+            self.channel_states.insert(channel, state);
+        }
+    }
+
+    /// Starts a rumour: every member gets the payload, and this node's application does not.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]; nothing changed.
+    pub fn broadcast(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        self.enter(now);
+        self.start_rumor(channel, payload)
+    }
+
+    /// Sends a message to one member.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was sent.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        to: &NodeName,
+        channel: Channel,
+        payload: &[u8],
+        delivery: crate::event::Delivery,
+    ) -> Result<(), SendError> {
+        self.enter(now);
+        self.send_message(to, channel, payload, delivery)
+    }
+
+    /// Replaces the parameters of a running node. Periodic actions whose interval changed begin
+    /// anew; what is under way ends under the old values. Limits on memory keep the values that
+    /// the node was made with.
+    pub fn set_params(&mut self, now: Instant, params: Params) {
+        self.enter(now);
+        let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
+        self.ticks.change(self.now, &self.params, &params, &mut rngs);
+        self.links = Links::new(&params.neighbors);
+        self.params = params;
+    }
+
+    /// What the node wants next. Poll until [`Output::Timer`]; calling other doors in between is
+    /// fine.
+    ///
+    /// # Panics
+    ///
+    /// If `buf` is shorter than [`Params::packet_size_max`]: the embedder's mistake.
+    pub fn poll_output(&mut self, buf: &mut [u8]) -> Output {
+        assert!(
+            buf.len() >= self.params.packet_size_max(),
+            "poll_output needs a buffer of packet_size_max bytes"
+        );
+        while let Some(intent) = self.outbox.pop() {
+            if let Some(output) = self.carry_out(intent, buf) {
+                return output;
+            }
+        }
+        self.finish_leaving();
+        if let Some(event) = self.events.pop(self.now) {
+            return Output::Event(event);
+        }
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+        self.promised = self.deadline();
+        Output::Timer(self.promised)
+    }
+
+    /// All members that this node knows, dead ones included, itself included, in the order in
+    /// which it learned of them.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> + '_ {
+        self.table.iter().map(|(_, record)| record.view())
+    }
+
+    /// How many members are alive or suspect, this node included.
+    #[must_use]
+    pub fn live_members(&self) -> usize {
+        self.table.live()
+    }
+
+    /// A member by name.
+    #[must_use]
+    pub fn member(&self, name: &[u8]) -> Option<Member<'_>> {
+        self.table.get(self.table.find(name)?).map(Record::view)
+    }
+
+    /// This node as others see it.
+    #[must_use]
+    pub fn local(&self) -> Member<'_> {
+        self.my_record().view()
+    }
+
+    /// The local health score: 0 is healthy, up to `awareness_max - 1`. It stretches the probe
+    /// interval.
+    #[must_use]
+    pub fn health(&self) -> u32 {
+        self.awareness.score()
+    }
+
+    /// What the node has counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The parameters in force.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// How many rumours wait to be sent again.
+    #[must_use]
+    pub fn rumors_waiting(&self) -> usize {
+        self.rumors.waiting()
+    }
+
+    /// How many membership updates wait to be sent.
+    #[must_use]
+    pub fn updates_waiting(&self) -> usize {
+        self.updates.len()
+    }
+
+    /// How many seeds have not answered yet.
+    #[must_use]
+    pub fn seeds_waiting(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// What the last [`Output::Send`] carried and why: for traces.
+    #[must_use]
+    pub fn last_datagram(&self) -> &Datagram {
+        &self.datagram
+    }
+
+    /// Every door leads through here: time does not go back, and lag is measured.
+    fn enter(&mut self, now: Instant) {
+        if now < self.now {
+            self.stats.clock_regressions += 1;
+            return;
+        }
+        self.now = now;
+        if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
+            self.stats.lag = now.saturating_since(promised);
+            self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
+        }
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.stats.events_dropped += self.events.push(self.now, fact);
+    }
+
+    fn intend(&mut self, intent: Intent) {
+        if self.outbox.push(intent).is_err() {
+            self.stats.outbox_overflows += 1;
+        }
+    }
+
+    fn take_seq(&mut self) -> SeqNo {
+        let seq = SeqNo(self.next_seq);
+        self.next_seq = self.next_seq.wrapping_add(1);
+        seq
+    }
+
+    fn my_record(&self) -> &Record {
+        self.table.get(self.me).expect("this node is never removed from its own table")
+    }
+
+    fn name_of(&self, id: MemberId) -> Option<NodeName> {
+        self.table.get(id).map(|record| record.name.clone())
+    }
+}
+
+fn own_record(
+    now: Instant,
+    identity: &Identity,
+    params: &Params,
+    incarnation: Incarnation,
+) -> Record {
+    let (meta, advert) = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
+    Record {
+        name: identity.name.clone(),
+        addr: identity.addr.into(),
+        meta,
+        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
+        incarnation,
+        state: MemberState::Alive,
+        since: now,
+        advert,
+        suspicion: None,
+    }
+}
+
+/// The meta that goes out for the application's, and the advert in it.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+    let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
+    if let Some(tagged) = advert.add_to(meta) {
+        return Ok((tagged.into(), Some(advert)));
+    }
+    let is_tags = Advert::is_tag_map(meta);
+    let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
+    if is_tags || meta.len() > max {
+        return Err(MetaError::TooLong { len: meta.len(), max });
+    }
+    Ok((meta.into(), None))
+}

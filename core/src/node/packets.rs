@@ -1,0 +1,175 @@
+//! What each message in a datagram causes (protocol page §1, §4.2).
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::outbox::Intent;
+use super::{Node, Stats};
+use crate::identity::SeqNo;
+use crate::member::MemberId;
+use crate::time::Instant;
+use crate::wire::message::{Ack, IndirectPing, Message, Nack, NodeAddr, Ping, Source};
+use crate::wire::packet::{self, PacketError};
+
+/// Most probes that this node carries out for others at a time. Each costs two datagrams.
+pub(super) const RELAYS_MAX: usize = 256;
+
+/// A probe that somebody asked us for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RelayJob {
+    /// The number of our own ping.
+    pub(super) seq: SeqNo,
+    requester: SocketAddr,
+    requester_seq: SeqNo,
+    /// When to say that the target did not answer; `None` when that was said or is not wanted.
+    nack_at: Option<Instant>,
+    until: Instant,
+}
+
+impl RelayJob {
+    fn deadline(&self) -> Instant {
+        self.nack_at.unwrap_or(self.until)
+    }
+}
+
+impl Node {
+    pub(super) fn on_packet(&mut self, from: SocketAddr, packet: &[u8]) -> Result<(), PacketError> {
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += packet.len() as u64;
+        let result = self.apply_packet(from, packet);
+        if let Err(error) = result {
+            self.stats.packets_refused += 1;
+            self.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
+        }
+        result
+    }
+
+    fn apply_packet(&mut self, from: SocketAddr, packet: &[u8]) -> Result<(), PacketError> {
+        let mut parts = packet::open(packet, &self.params.label)?;
+        let alone = !parts.is_compound();
+        for part in parts.by_ref() {
+            match Message::decode(part) {
+                Ok(message) => self.on_message(from, &message),
+                Err(error) if alone => return Err(error.into()),
+                Err(_) => self.stats.messages_malformed += 1,
+            }
+        }
+        self.stats.parts_cut_off += parts.cut_off() as u64;
+        Ok(())
+    }
+
+    fn on_message(&mut self, from: SocketAddr, message: &Message<'_>) {
+        match message {
+            Message::Ping(ping) => self.on_ping(from, ping),
+            Message::IndirectPing(ping) => self.on_indirect_ping(from, ping),
+            Message::Ack(ack) => self.on_ack(ack),
+            Message::Nack(nack) => self.on_nack(from, *nack),
+            Message::Alive(alive) => self.on_alive(alive),
+            Message::Suspect(accusation) => self.on_suspect(accusation),
+            Message::Dead(accusation) => self.on_dead(accusation),
+            Message::User(bytes) => self.on_user(from, bytes),
+        }
+    }
+
+    fn on_ping(&mut self, from: SocketAddr, ping: &Ping<'_>) {
+        if !ping.node.is_empty() && *ping.node != *self.name.as_bytes() {
+            self.stats.pings_for_others += 1;
+            return;
+        }
+        let to = self.reply_address(from, &ping.source);
+        self.intend(Intent::Ack { to, seq: ping.seq });
+    }
+
+    /// Where to answer. A peer behind NAT names another address than its datagrams come from; but
+    /// an address that is neither the sender's own nor a member's would make us the means of an
+    /// attack on it (protocol page §9.1).
+    fn reply_address(&self, from: SocketAddr, source: &Source<'_>) -> SocketAddr {
+        let Some(wanted) = source.socket_addr() else { return from };
+        let trusted =
+            wanted.ip() == from.ip().to_canonical() || self.table.find_addr(wanted).is_some();
+        if trusted { wanted } else { from }
+    }
+
+    fn on_indirect_ping(&mut self, from: SocketAddr, ping: &IndirectPing<'_>) {
+        let target = self.relay_target(ping);
+        let Some(target) = target.filter(|_| self.relays.len() < RELAYS_MAX) else {
+            self.stats.relays_refused += 1;
+            return;
+        };
+        self.stats.relays += 1;
+        let seq = self.take_seq();
+        let timeout = self.params.probe_timeout;
+        self.relays.push_back(RelayJob {
+            seq,
+            requester: self.reply_address(from, &ping.source),
+            requester_seq: ping.seq,
+            // A nack after the whole timeout reaches the requester after its own probe has ended,
+            // and it would blame itself for it (protocol page §4.2, nack timing hazard).
+            nack_at: ping.nack.then(|| self.now + timeout * 4 / 5),
+            until: self.now + timeout,
+        });
+        self.intend(Intent::RelayedPing { target, seq });
+    }
+
+    /// Only members are probed for others, at the address that we know.
+    fn relay_target(&self, ping: &IndirectPing<'_>) -> Option<MemberId> {
+        let port = if ping.port == 0 { self.addr.port } else { ping.port };
+        let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
+        let id = self.table.find(&ping.node)?;
+        let record = self.table.get(id)?;
+        (record.addr.socket_addr() == addr && id != self.me).then_some(id)
+    }
+
+    fn on_ack(&mut self, ack: &Ack<'_>) {
+        if self.probe.as_ref().is_some_and(|probe| probe.seq == ack.seq) {
+            self.probe = None;
+            self.awareness.apply(-1);
+            return;
+        }
+        let Some(index) = self.relays.iter().position(|job| job.seq == ack.seq) else {
+            self.stats.acks_unmatched += 1;
+            return;
+        };
+        if let Some(job) = self.relays.remove(index) {
+            self.intend(Intent::Ack { to: job.requester, seq: job.requester_seq });
+        }
+    }
+
+    fn on_nack(&mut self, from: SocketAddr, nack: Nack) {
+        let from = self.table.find_addr(from);
+        match (self.probe.as_mut().filter(|probe| probe.seq == nack.seq), from) {
+            (Some(probe), Some(from)) => probe.on_nack(from),
+            (Some(_) | None, _) => self.stats.acks_unmatched += 1,
+        }
+    }
+
+    /// When a relayed probe wants attention next.
+    pub(super) fn relay_deadline(&self) -> Option<Instant> {
+        self.relays.iter().map(RelayJob::deadline).min()
+    }
+
+    pub(super) fn run_relays(&mut self) {
+        let now = self.now;
+        let late = |job: &RelayJob| job.nack_at.is_some_and(|at| at <= now);
+        for index in 0..self.relays.len() {
+            if late(&self.relays[index]) {
+                self.relays[index].nack_at = None;
+                let (to, seq) = (self.relays[index].requester, self.relays[index].requester_seq);
+                self.intend(Intent::Nack { to, seq });
+            }
+        }
+        self.relays.retain(|job| job.until > now);
+    }
+
+    /// Suspicions last this long at least, in a cluster of the present size.
+    pub(super) fn suspicion_interval(&self) -> Duration {
+        self.params.probe_interval.unwrap_or(Duration::from_secs(1))
+    }
+}
+
+impl Stats {
+    /// Counts a message of a stream that made no sense.
+    pub(super) fn count_failed_stream(&mut self) {
+        self.streams_failed += 1;
+    }
+}

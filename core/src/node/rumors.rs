@@ -1,0 +1,241 @@
+//! What happens to a user message.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::outbox::{Intent, Load};
+use super::{BroadcastError, Leaving, Node, SendError};
+use crate::config::Mode;
+use crate::event::{Delivery, Fact, Sender};
+use crate::identity::{Channel, NodeName};
+use crate::member::MemberId;
+use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic};
+use crate::scale::retransmit_limit;
+use crate::wire::envelope::{Data, Envelope};
+use crate::wire::message::MessageType;
+use crate::wire::packet::{CRC_OVERHEAD, PART_OVERHEAD};
+use crate::wire::stream::USER_MESSAGE_MAX;
+
+impl Node {
+    pub(super) fn on_user(&mut self, from: SocketAddr, bytes: &[u8]) {
+        match Envelope::decode(bytes) {
+            Ok(Some(Envelope::Data(data))) => self.on_rumor(Arrival::numbered(&data, from)),
+            Ok(Some(Envelope::Direct { channel, payload })) => {
+                let payload = Bytes::copy_from_slice(payload);
+                self.deliver(from, channel, payload, Delivery::BestEffort);
+            }
+            Ok(None) => self.on_rumor(Arrival::bare(bytes, from)),
+            Err(_) => self.stats.envelopes_refused += 1,
+        }
+    }
+
+    fn on_rumor(&mut self, arrival: Arrival<'_>) {
+        let from = self.table.find_addr(arrival.from);
+        if self.rumors.observe(self.now, arrival.key) {
+            let Some(rumor) = self.copy_rumor(arrival) else { return };
+            self.stats.rumors_received += 1;
+            self.rumors.remember(self.now, &rumor);
+            self.tell(Fact::Rumor {
+                id: rumor.id.clone(),
+                channel: rumor.channel,
+                hop: matches!(rumor.id, RumorId::Numbered { .. }).then_some(rumor.hop),
+                from: arrival.from,
+                payload: rumor.payload.clone(),
+            });
+            self.spread(rumor, from);
+            return;
+        }
+        self.stats.rumor_duplicates += 1;
+        if !self.params.rumor_mode.drops_duplicates() {
+            let cached = self.rumors.cached(arrival.key).map(Arc::clone);
+            if let Some(rumor) = cached.or_else(|| self.copy_rumor(arrival)) {
+                self.enqueue_rumor(rumor, 0);
+            }
+        }
+    }
+
+    fn copy_rumor(&self, arrival: Arrival<'_>) -> Option<Arc<Rumor>> {
+        let known = |origin: &[u8]| self.table.find(origin).and_then(|id| self.name_of(id));
+        arrival.to_rumor(self.now, known).map(Arc::new)
+    }
+
+    pub(super) fn start_rumor(
+        &mut self,
+        channel: Channel,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        let mode = self.params.rumor_mode;
+        if self.leaving != Leaving::No {
+            return Err(BroadcastError::Left);
+        }
+        if mode.is_thesis() && channel != Channel::BARE {
+            return Err(BroadcastError::ChannelInThesisMode);
+        }
+        let (len, max) = (payload.len(), self.rumor_payload_max());
+        if len > max {
+            return Err(BroadcastError::TooLarge { len, max });
+        }
+        let id = self.rumors.next_id(mode, &self.name, self.epoch, payload);
+        let rumor = Arc::new(Rumor {
+            key: id.key(),
+            id: id.clone(),
+            channel,
+            payload: Bytes::copy_from_slice(payload),
+            hop: 0,
+            age_ms: 0,
+            received_at: self.now,
+        });
+        self.stats.rumors_started += 1;
+        self.rumors.observe(self.now, rumor.key);
+        self.rumors.remember(self.now, &rumor);
+        self.spread(rumor, None);
+        Ok(id)
+    }
+
+    /// The largest payload that fits a datagram with its headers, beside nothing else.
+    pub(super) fn rumor_payload_max(&self) -> usize {
+        let label = self.params.label.len();
+        let label = if label == 0 { 0 } else { label + 2 };
+        let header = if self.params.rumor_mode.is_thesis() {
+            0
+        } else {
+            Data::overhead(self.name.as_bytes().len())
+        };
+        // One part of a compound: memberlist's budget reserves its header too.
+        let around = label + CRC_OVERHEAD + 2 + PART_OVERHEAD + 1 + header;
+        self.params.packet_size_max().saturating_sub(around)
+    }
+
+    /// Sends a rumour on its way: at once along links, or with the next tick.
+    fn spread(&mut self, rumor: Arc<Rumor>, from: Option<MemberId>) {
+        if self.table.live() < 2 {
+            // Nobody to tell. Whoever comes later gets the application's state by push/pull.
+            return;
+        }
+        if self.params.rumor_mode != Mode::Matching {
+            self.enqueue_rumor(rumor, 0);
+            return;
+        }
+        let copies = self.links.count_live(&self.table, self.me, from);
+        if copies > 0 {
+            self.intend(Intent::Forward { rumor: Arc::clone(&rumor), except: from, next: 0 });
+        }
+        let rest = self.params.gossip_interval.unwrap_or(REST_MAX);
+        self.stats.rumors_dropped += self.rumors.rest(self.now + rest, rumor, copies) as u64;
+    }
+
+    fn enqueue_rumor(&mut self, rumor: Arc<Rumor>, transmits: u32) {
+        self.stats.rumors_dropped += self.rumors.enqueue(rumor, transmits) as u64;
+    }
+
+    /// How often each rumour is sent: by the number of live members, as the original counts.
+    pub(super) fn rumor_limit(&self) -> u32 {
+        retransmit_limit(self.params.rumor_retransmit_mult, self.table.live())
+    }
+
+    /// The gossip tick: news of members to random members, rumours to whom the mode says.
+    pub(super) fn gossip(&mut self) {
+        let limit = self.rumor_limit();
+        self.stats.rumors_dropped += self.rumors.wake(self.now, limit) as u64;
+        let follows_links = self.params.rumor_mode.follows_links();
+        let has_rumors = !self.rumors.queue.is_empty();
+        let random = if follows_links { Load::Updates } else { Load::Both };
+        if !self.updates.is_empty() || (has_rumors && !follows_links) {
+            self.gossip_to_random(random);
+        }
+        if has_rumors && follows_links {
+            self.gossip_along_links();
+        }
+    }
+
+    fn gossip_to_random(&mut self, load: Load) {
+        let targets =
+            classic::targets(&self.table, self.me, &self.params, self.now, &mut self.gossip_rng);
+        for to in targets {
+            self.intend(Intent::Gossip { to, load });
+        }
+    }
+
+    fn gossip_along_links(&mut self) {
+        let targets = classic::targets_among(
+            &self.links.members(&self.table, self.me),
+            &self.table,
+            self.me,
+            &self.params,
+            self.now,
+            &mut self.gossip_rng,
+        );
+        for to in targets {
+            self.intend(Intent::Gossip { to, load: Load::Rumors });
+        }
+    }
+
+    pub(super) fn send_message(
+        &mut self,
+        to: &NodeName,
+        channel: Channel,
+        payload: &[u8],
+        delivery: Delivery,
+    ) -> Result<(), SendError> {
+        let (id, record) = self
+            .table
+            .find(to.as_bytes())
+            .and_then(|id| self.table.get(id).map(|record| (id, record)))
+            .filter(|(_, record)| record.state.is_live())
+            .ok_or(SendError::UnknownMember)?;
+        let enveloped = record.takes_envelopes();
+        if !enveloped && channel != Channel::BARE {
+            return Err(SendError::NotUnderstood);
+        }
+        let len = payload.len();
+        let max = match delivery {
+            Delivery::BestEffort => self.rumor_payload_max(),
+            Delivery::Reliable => USER_MESSAGE_MAX as usize - 6,
+        };
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        let message = direct_message(channel, payload, enveloped.then_some(Enveloped));
+        match delivery {
+            Delivery::BestEffort => {
+                self.intend(Intent::Direct { to: id, message });
+                Ok(())
+            }
+            Delivery::Reliable => self.send_reliably(id, &message),
+        }
+    }
+
+    /// Hands a message for this node alone to the application.
+    pub(super) fn deliver(
+        &mut self,
+        from: SocketAddr,
+        channel: Channel,
+        payload: Bytes,
+        delivery: Delivery,
+    ) {
+        let sender = self.table.find_addr(from).and_then(|id| self.name_of(id));
+        let from = sender.map_or(Sender::Addr(from), Sender::Member);
+        self.tell(Fact::Message { from, channel, payload, delivery });
+    }
+}
+
+/// The recipient understands our envelope.
+#[derive(Clone, Copy, Debug)]
+struct Enveloped;
+
+/// The bytes of a user message for one recipient, after memberlist's type byte.
+fn direct_message(channel: Channel, payload: &[u8], enveloped: Option<Enveloped>) -> Bytes {
+    let mut message = alloc::vec::Vec::with_capacity(payload.len() + 6);
+    if enveloped.is_none() {
+        message.extend_from_slice(payload);
+    } else {
+        let encoded = Envelope::Direct { channel, payload }.encode(&mut message);
+        debug_assert!(encoded.is_ok(), "a vector is never full");
+    }
+    message.into()
+}
+
+/// Type byte of a user message in a datagram.
+pub(super) const USER_TYPE: u8 = MessageType::USER.0;

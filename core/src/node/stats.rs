@@ -1,0 +1,93 @@
+//! What a node counts. Everything that is dropped has a counter here.
+
+use core::time::Duration;
+
+/// Plain counters since the node's start, and a few levels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams handed in.
+    pub packets_received: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_received: u64,
+    /// Datagrams handed out.
+    pub packets_sent: u64,
+    /// Their bytes of UDP payload.
+    pub bytes_sent: u64,
+    /// Datagrams refused as a whole.
+    pub packets_refused: u64,
+    /// Of these, those with another cluster's label.
+    pub label_mismatches: u64,
+    /// Messages inside datagrams that could not be decoded or have no place there.
+    pub messages_malformed: u64,
+    /// Parts that a compound announced and did not hold.
+    pub parts_cut_off: u64,
+    /// Statements about members that make no sense.
+    pub claims_refused: u64,
+    /// New members refused because the table is full.
+    pub members_refused: u64,
+    /// Statements that two nodes share a name.
+    pub conflicts: u64,
+
+    /// Probes begun.
+    pub probes: u64,
+    /// Probes that nobody answered.
+    pub probes_failed: u64,
+    /// Acks and nacks that answer nothing outstanding.
+    pub acks_unmatched: u64,
+    /// Pings for another name; they get no answer.
+    pub pings_for_others: u64,
+    /// Requests to probe for somebody that were accepted.
+    pub relays: u64,
+    /// Requests to probe that were refused: not about a known member, or too many at once.
+    pub relays_refused: u64,
+    /// Times that this node refuted.
+    pub refutations: u64,
+    /// Suspicions that ran out here.
+    pub suspicions_expired: u64,
+    /// Of these, those with fewer accusers than expected: this node may be the one with trouble.
+    pub suspicions_expired_lonely: u64,
+
+    /// Rumours started here.
+    pub rumors_started: u64,
+    /// Rumours received for the first time.
+    pub rumors_received: u64,
+    /// Copies of rumours that were known already.
+    pub rumor_duplicates: u64,
+    /// Copies sent by the gossip tick.
+    pub rumor_copies_tick: u64,
+    /// Copies forwarded at once.
+    pub rumor_copies_forwarded: u64,
+    /// Copies that rode on probes, acks and the like.
+    pub rumor_copies_piggybacked: u64,
+    /// Queued rumours dropped for lack of room, or of a recipient that understands them.
+    pub rumors_dropped: u64,
+    /// Membership updates dropped for lack of room.
+    pub updates_dropped: u64,
+    /// User messages whose envelope is unknown or malformed.
+    pub envelopes_refused: u64,
+
+    /// Datagrams that were not sent because too many were pending.
+    pub outbox_overflows: u64,
+    /// Events dropped because nobody polled them.
+    pub events_dropped: u64,
+    /// Streams opened and accepted.
+    pub streams: u64,
+    /// Streams refused because too many were open.
+    pub streams_refused: u64,
+    /// Streams that failed, timed out or carried nonsense.
+    pub streams_failed: u64,
+    /// Push/pulls that this node began and completed.
+    pub push_pulls_completed: u64,
+    /// Push/pulls that this node answered.
+    pub push_pulls_served: u64,
+    /// Push/pulls refused because protocol versions do not fit together.
+    pub push_pulls_incompatible: u64,
+
+    /// Calls whose `now` lay before an earlier one.
+    pub clock_regressions: u64,
+    /// How late the runtime was with the last deadline that passed.
+    pub lag: Duration,
+    /// The longest such delay.
+    pub lag_max: Duration,
+}

@@ -1,0 +1,201 @@
+//! One probe of one member, as a value (SWIM §3.1, protocol page §4.2).
+//!
+//! ```text
+//! t0                 t0 + timeout            t0 + interval * (score + 1)
+//! ping ──────────────► no ack: ask k others ──► nobody got through: suspect
+//!        ack: done              ack: done
+//! ```
+//!
+//! It knows no clock and sends nothing; `node` asks it what the moment calls for.
+
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::identity::{Incarnation, SeqNo};
+use crate::member::MemberId;
+use crate::time::Instant;
+
+/// A probe under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    pub(crate) target: MemberId,
+    pub(crate) seq: SeqNo,
+    /// The incarnation that a failure will accuse.
+    pub(crate) incarnation: Incarnation,
+    direct_until: Instant,
+    until: Instant,
+    phase: Phase,
+    relays: SmallVec<[Relay; 4]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Direct,
+    Indirect,
+}
+
+/// A member that was asked to probe for us.
+#[derive(Clone, Copy, Debug)]
+struct Relay {
+    member: MemberId,
+    nack: NackState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NackState {
+    /// It does not know nacks.
+    NotExpected,
+    Expected,
+    Received,
+}
+
+/// What the time calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing yet.
+    Wait,
+    /// The direct ack is late: ask others.
+    AskOthers,
+    /// Nobody got through.
+    Failed,
+}
+
+impl Probe {
+    pub(crate) fn start(
+        now: Instant,
+        target: MemberId,
+        seq: SeqNo,
+        incarnation: Incarnation,
+        timeout: Duration,
+        scaled_interval: Duration,
+    ) -> Self {
+        Self {
+            target,
+            seq,
+            incarnation,
+            direct_until: now + timeout,
+            until: now + scaled_interval,
+            phase: Phase::Direct,
+            relays: SmallVec::new(),
+        }
+    }
+
+    /// When [`due`](Self::due) will say something else than it did last.
+    pub(crate) fn deadline(&self) -> Instant {
+        match self.phase {
+            Phase::Direct => self.direct_until.min(self.until),
+            Phase::Indirect => self.until,
+        }
+    }
+
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        match self.phase {
+            _ if now >= self.until => Due::Failed,
+            Phase::Direct if now >= self.direct_until => Due::AskOthers,
+            Phase::Direct | Phase::Indirect => Due::Wait,
+        }
+    }
+
+    /// Others will be asked from now on.
+    pub(crate) fn go_indirect(&mut self) {
+        self.phase = Phase::Indirect;
+    }
+
+    pub(crate) fn asked(&mut self, member: MemberId, sends_nacks: bool) {
+        let nack = if sends_nacks { NackState::Expected } else { NackState::NotExpected };
+        self.relays.push(Relay { member, nack });
+    }
+
+    /// A nack counts once per relay that was asked.
+    pub(crate) fn on_nack(&mut self, from: MemberId) {
+        if let Some(relay) = self.relays.iter_mut().find(|relay| relay.member == from)
+            && relay.nack == NackState::Expected
+        {
+            relay.nack = NackState::Received;
+        }
+    }
+
+    /// How a failure changes our own health score: by the nacks that we should have got, or by
+    /// one where no relay could send any.
+    pub(crate) fn failure_delta(&self) -> i32 {
+        let count = |wanted| self.relays.iter().filter(|relay| relay.nack == wanted).count();
+        let missing = count(NackState::Expected);
+        if missing == 0 && count(NackState::Received) == 0 {
+            return 1;
+        }
+        i32::try_from(missing).unwrap_or(i32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::NodeName;
+    use crate::member::{MemberState, Record, Table};
+    use crate::rng::{Rng, Stream};
+    use crate::wire::message::{NodeAddr, Versions};
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn members(count: u16) -> Vec<MemberId> {
+        let mut rng = Rng::child([5; 32], Stream::Membership);
+        let mut table = Table::new([1; 32], 10);
+        (0..count)
+            .map(|port| {
+                let record = Record {
+                    name: NodeName::new(format!("{port}")).unwrap(),
+                    addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
+                    meta: [].into(),
+                    versions: Versions::new([1, 5, 2], [0; 3]),
+                    incarnation: Incarnation(1),
+                    state: MemberState::Alive,
+                    since: Instant::ZERO,
+                    advert: None,
+                    suspicion: None,
+                };
+                table.insert(record, &mut rng).unwrap()
+            })
+            .collect()
+    }
+
+    fn probe(target: MemberId) -> Probe {
+        let start = Instant::ZERO;
+        Probe::start(start, target, SeqNo(1), Incarnation(1), 500 * MILLI, 1_000 * MILLI)
+    }
+
+    fn at(millis: u32) -> Instant {
+        Instant::ZERO + millis * MILLI
+    }
+
+    #[test]
+    fn a_probe_asks_others_at_the_timeout_and_fails_at_the_interval() {
+        let mut probe = probe(members(1)[0]);
+        assert_eq!((probe.due(at(499)), probe.deadline()), (Due::Wait, at(500)));
+        assert_eq!(probe.due(at(500)), Due::AskOthers);
+        probe.go_indirect();
+        assert_eq!((probe.due(at(999)), probe.deadline()), (Due::Wait, at(1_000)));
+        assert_eq!(probe.due(at(1_000)), Due::Failed);
+    }
+
+    #[test]
+    fn only_missing_nacks_of_capable_relays_are_held_against_us() {
+        let members = members(4);
+        let mut probe = probe(members[0]);
+        assert_eq!(probe.failure_delta(), 1, "nobody was asked");
+        probe.asked(members[1], false);
+        assert_eq!(probe.failure_delta(), 1, "nobody could have sent a nack");
+        probe.asked(members[2], true);
+        probe.asked(members[3], true);
+        assert_eq!(probe.failure_delta(), 2);
+        probe.on_nack(members[2]);
+        probe.on_nack(members[2]);
+        probe.on_nack(members[1]);
+        probe.on_nack(members[0]);
+        assert_eq!(probe.failure_delta(), 1, "repeated and uninvited nacks do not count");
+        probe.on_nack(members[3]);
+        assert_eq!(probe.failure_delta(), 0);
+    }
+}

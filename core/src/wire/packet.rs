@@ -1,0 +1,434 @@
+//! The layers of a datagram (protocol page §1.2-1.6).
+//!
+//! ```text
+//! packet := [label] [enc] [crc] body
+//! label  := f4 | length u8 | bytes
+//! enc    := not yet: a node without a key has no such layer
+//! crc    := 0c | CRC-32 of all that follows, u32
+//! body   := inner | compress(inner)
+//! inner  := leaf | 07 | count u8 | count * length u16 | leaf, leaf, ...
+//! ```
+//!
+//! [`open`] accepts exactly this grammar: no layer twice, none inside a part.
+
+use thiserror::Error;
+
+use super::message::MessageType;
+use super::{DecodeError, Full, Reader, Sink, SliceWriter};
+
+/// Longest label in bytes: its length is one byte on the wire.
+pub const LABEL_LEN_MAX: usize = 255;
+
+/// Smallest and largest budget for a datagram, in bytes of UDP payload. At the smaller end, any
+/// membership message still fits beside the longest label; the larger is what UDP over IPv4 holds.
+pub const PACKET_SIZES: (usize, usize) = (1_200, 65_507);
+
+/// Most parts of a compound that we send. The format holds 255, but memberlist up to 0.2.3
+/// mis-slices 128 and more (protocol page §1.6).
+pub const PARTS_MAX: usize = 127;
+
+/// What a part costs beside its own bytes.
+pub const PART_OVERHEAD: usize = 2;
+
+/// What the checksum layer costs.
+pub const CRC_OVERHEAD: usize = 5;
+
+const COMPOUND_OVERHEAD: usize = 2;
+const LABEL_OVERHEAD: usize = 2;
+
+/// Largest membership message: an alive message with the longest name and meta, a 16-byte address
+/// and all integers at their longest.
+const MEMBERSHIP_MESSAGE_MAX: usize = 880;
+const _: () = assert!(
+    MEMBERSHIP_MESSAGE_MAX + LABEL_LEN_MAX + LABEL_OVERHEAD + CRC_OVERHEAD + COMPOUND_OVERHEAD
+        <= PACKET_SIZES.0
+);
+
+/// Why a datagram was refused as a whole. Its sender is to blame, and nothing of it was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// No bytes at all, or none after a layer.
+    #[error("the packet has no message")]
+    Empty,
+    /// The label header is cut off or has length 0.
+    #[error("the label header is malformed")]
+    MalformedLabel,
+    /// The label is not this cluster's: a member of another one, or a missing label.
+    #[error("the packet carries another cluster's label")]
+    LabelMismatch,
+    /// The checksum does not match.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// The compound header claims more lengths than there are bytes.
+    #[error("the compound header is cut off")]
+    TruncatedCompound,
+    /// Compressed with an algorithm that this node does not have.
+    #[error("the packet is compressed, which this node does not understand")]
+    Compressed,
+    /// The only message in the datagram could not be decoded.
+    #[error("the message could not be decoded: {0}")]
+    Message(#[from] DecodeError),
+}
+
+/// The messages of one datagram, without their layers: an iterator over byte strings that each
+/// begin with a type byte.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    lengths: &'a [u8],
+    bodies: &'a [u8],
+    compound: bool,
+    cut_off: usize,
+}
+
+impl Parts<'_> {
+    /// Whether the datagram is a compound; if not, it holds one message.
+    #[must_use]
+    pub const fn is_compound(&self) -> bool {
+        self.compound
+    }
+
+    /// How many parts were announced but cut off; known once the iterator has ended.
+    #[must_use]
+    pub const fn cut_off(&self) -> usize {
+        self.cut_off
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if !self.compound {
+            return (!self.bodies.is_empty()).then(|| core::mem::take(&mut self.bodies));
+        }
+        let (length, rest) = self.lengths.split_first_chunk::<2>()?;
+        let Some((part, bodies)) =
+            self.bodies.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        else {
+            self.cut_off = self.lengths.len() / 2;
+            self.lengths = &[];
+            return None;
+        };
+        (self.lengths, self.bodies) = (rest, bodies);
+        Some(part)
+    }
+}
+
+/// Takes the outer layers off a datagram.
+///
+/// # Errors
+///
+/// [`PacketError`] if a layer is malformed or not for this cluster.
+pub fn open<'a>(packet: &'a [u8], label: &[u8]) -> Result<Parts<'a>, PacketError> {
+    let (found, rest) = split_label(packet)?;
+    if found != label {
+        return Err(PacketError::LabelMismatch);
+    }
+    open_body(check_crc(rest)?)
+}
+
+/// Splits a datagram into its label, empty if it has none, and the rest.
+///
+/// # Errors
+///
+/// [`PacketError::MalformedLabel`].
+pub fn split_label(packet: &[u8]) -> Result<(&[u8], &[u8]), PacketError> {
+    if packet.first() != Some(&MessageType::HAS_LABEL.0) {
+        return Ok((&[], packet));
+    }
+    let len = *packet.get(1).ok_or(PacketError::MalformedLabel)?;
+    let (label, rest) =
+        packet[2..].split_at_checked(usize::from(len)).ok_or(PacketError::MalformedLabel)?;
+    if label.is_empty() { Err(PacketError::MalformedLabel) } else { Ok((label, rest)) }
+}
+
+fn check_crc(bytes: &[u8]) -> Result<&[u8], PacketError> {
+    if bytes.first() != Some(&MessageType::HAS_CRC.0) {
+        return Ok(bytes);
+    }
+    let (header, body) = bytes.split_first_chunk::<CRC_OVERHEAD>().ok_or(PacketError::Checksum)?;
+    if header[1..] != crc32fast::hash(body).to_be_bytes() {
+        return Err(PacketError::Checksum);
+    }
+    Ok(body)
+}
+
+fn open_body(body: &[u8]) -> Result<Parts<'_>, PacketError> {
+    let Some((&kind, rest)) = body.split_first() else {
+        return Err(PacketError::Empty);
+    };
+    match MessageType(kind) {
+        MessageType::COMPRESS => Err(PacketError::Compressed),
+        MessageType::COMPOUND => {
+            let mut reader = Reader::new(rest);
+            let count = reader.u8("count").map_err(|_| PacketError::TruncatedCompound)?;
+            let lengths = reader
+                .take(2 * usize::from(count), "lengths")
+                .map_err(|_| PacketError::TruncatedCompound)?;
+            Ok(Parts { lengths, bodies: reader.rest(), compound: true, cut_off: 0 })
+        }
+        MessageType(_) => Ok(Parts { lengths: &[], bodies: body, compound: false, cut_off: 0 }),
+    }
+}
+
+/// Whether the datagram carries a checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// It does: the recipient is known to understand it.
+    Present,
+    /// It does not.
+    Absent,
+}
+
+/// Composes a datagram in the caller's buffer: parts one by one, then the headers around them.
+///
+/// ```
+/// use rumormill::wire::packet::{Checksum, PacketWriter, open};
+/// use rumormill::wire::Sink;
+///
+/// let mut buf = [0; 1400];
+/// let mut writer = PacketWriter::new(&mut buf, b"blue", Checksum::Present);
+/// writer.part(|out| out.put(b"\x08hello"))?;
+/// writer.part(|out| out.put(b"\x08world"))?;
+/// let len = writer.finish();
+/// let parts: Vec<&[u8]> = open(&buf[..len], b"blue")?.collect();
+/// assert_eq!(parts, [b"\x08hello", b"\x08world"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct PacketWriter<'a> {
+    out: SliceWriter<'a>,
+    limit: usize,
+    body: usize,
+    checksum: Checksum,
+    lengths: [u16; PARTS_MAX],
+    parts: usize,
+}
+
+impl<'a> PacketWriter<'a> {
+    /// Starts a datagram of at most `buf.len()` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `label` is longer than [`LABEL_LEN_MAX`] or label and checksum leave no room in `buf`.
+    #[must_use]
+    pub fn new(buf: &'a mut [u8], label: &[u8], checksum: Checksum) -> Self {
+        let limit = buf.len();
+        let mut out = SliceWriter::new(buf);
+        let headers = put_headers(&mut out, label, checksum);
+        assert!(headers.is_ok(), "a packet buffer holds label and checksum");
+        let body = out.len();
+        Self { out, limit, body, checksum, lengths: [0; PARTS_MAX], parts: 0 }
+    }
+
+    /// How many bytes further parts may take together, each with [`PART_OVERHEAD`].
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        if self.parts == PARTS_MAX {
+            return 0;
+        }
+        self.limit
+            .saturating_sub(self.out.len())
+            .saturating_sub(COMPOUND_OVERHEAD + PART_OVERHEAD * self.parts)
+    }
+
+    /// How many parts have been written.
+    #[must_use]
+    pub const fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Writes a part; `encode` starts with its type byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if the datagram has no room for it; it is then as it was before.
+    pub fn part(
+        &mut self,
+        encode: impl FnOnce(&mut SliceWriter<'a>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let mark = self.out.len();
+        let room = if self.parts == 0 { self.limit - mark } else { self.budget() };
+        let overhead = if self.parts == 0 { 0 } else { PART_OVERHEAD };
+        let result = encode(&mut self.out);
+        let len = self.out.len() - mark;
+        debug_assert!(result.is_err() || len > 0, "an empty part crashes old peers");
+        match (result, u16::try_from(len)) {
+            (Ok(()), Ok(short)) if len + overhead <= room && self.parts < PARTS_MAX => {
+                self.lengths[self.parts] = short;
+                self.parts += 1;
+                Ok(())
+            }
+            _ => {
+                self.out.truncate(mark);
+                Err(Full)
+            }
+        }
+    }
+
+    /// Puts the headers around the parts and returns the datagram's length; 0 without parts.
+    #[must_use]
+    pub fn finish(mut self) -> usize {
+        if self.parts == 0 {
+            return 0;
+        }
+        if self.parts > 1 {
+            self.write_compound_header();
+        }
+        if self.checksum == Checksum::Present {
+            let written = self.out.written_mut();
+            let crc = crc32fast::hash(&written[self.body..]).to_be_bytes();
+            written[self.body - 4..self.body].copy_from_slice(&crc);
+        }
+        self.out.len()
+    }
+
+    fn write_compound_header(&mut self) {
+        let lengths = &self.lengths[..self.parts];
+        let gap = self.out.insert_gap(self.body, COMPOUND_OVERHEAD + PART_OVERHEAD * self.parts);
+        assert!(gap.is_ok(), "part() keeps room for the compound header");
+        let header = &mut self.out.written_mut()[self.body..];
+        header[0] = MessageType::COMPOUND.0;
+        header[1] = u8::try_from(lengths.len()).unwrap_or(u8::MAX);
+        for (slot, length) in header[COMPOUND_OVERHEAD..].chunks_exact_mut(2).zip(lengths) {
+            slot.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+fn put_headers(out: &mut SliceWriter<'_>, label: &[u8], checksum: Checksum) -> Result<(), Full> {
+    put_label(out, label)?;
+    if checksum == Checksum::Present {
+        out.put(&[MessageType::HAS_CRC.0, 0, 0, 0, 0])?;
+    }
+    Ok(())
+}
+
+/// Writes a label header; nothing for the empty label.
+///
+/// # Errors
+///
+/// [`Full`], also for a label longer than [`LABEL_LEN_MAX`].
+pub fn put_label<S: Sink + ?Sized>(sink: &mut S, label: &[u8]) -> Result<(), Full> {
+    if label.is_empty() {
+        return Ok(());
+    }
+    let len = u8::try_from(label.len()).map_err(|_| Full)?;
+    sink.put(&[MessageType::HAS_LABEL.0, len])?;
+    sink.put(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn parts(packet: &[u8]) -> Vec<&[u8]> {
+        open(packet, b"").unwrap().collect()
+    }
+
+    #[test]
+    fn a_label_is_checked_byte_for_byte() {
+        let labelled = b"\xf4\x03foo\x08hi";
+        assert_eq!(open(labelled, b"foo").unwrap().collect::<Vec<_>>(), [b"\x08hi"]);
+        assert_eq!(open(labelled, b"bar").unwrap_err(), PacketError::LabelMismatch);
+        assert_eq!(open(labelled, b"").unwrap_err(), PacketError::LabelMismatch);
+        assert_eq!(open(b"\x08hi", b"foo").unwrap_err(), PacketError::LabelMismatch);
+    }
+
+    #[test]
+    fn a_label_cut_off_or_empty_is_malformed() {
+        for packet in [&b"\xf4"[..], b"\xf4\x03", b"\xf4\x03fo", b"\xf4\x00\x08hi"] {
+            assert_eq!(open(packet, b"foo").unwrap_err(), PacketError::MalformedLabel);
+        }
+        assert_eq!(open(b"", b"").unwrap_err(), PacketError::Empty);
+        assert_eq!(open(b"\xf4\x03foo", b"foo").unwrap_err(), PacketError::Empty);
+    }
+
+    #[test]
+    fn a_wrong_or_short_checksum_refuses_the_packet() {
+        let crc = crc32fast::hash(b"\x08hi").to_be_bytes();
+        let mut packet = vec![0x0c];
+        packet.extend_from_slice(&crc);
+        packet.extend_from_slice(b"\x08hi");
+        assert_eq!(parts(&packet), [b"\x08hi"]);
+        for at in 1..packet.len() {
+            let mut broken = packet.clone();
+            broken[at] ^= 1;
+            assert_eq!(open(&broken, b"").unwrap_err(), PacketError::Checksum);
+        }
+        assert_eq!(open(&packet[..4], b"").unwrap_err(), PacketError::Checksum);
+    }
+
+    #[test]
+    fn a_compound_without_its_lengths_is_refused() {
+        assert_eq!(open(&[7], b"").unwrap_err(), PacketError::TruncatedCompound);
+        assert_eq!(open(&[7, 0x80], b"").unwrap_err(), PacketError::TruncatedCompound);
+        assert_eq!(open(&[7, 2, 0, 1, 0], b"").unwrap_err(), PacketError::TruncatedCompound);
+    }
+
+    #[test]
+    fn parts_before_a_cut_are_kept_and_the_rest_is_counted() {
+        let mut iterator = open(&[7, 3, 0, 1, 0, 2, 0, 1, 8, 8, 8], b"").unwrap();
+        assert_eq!(iterator.by_ref().collect::<Vec<_>>(), [&[8][..], &[8, 8]]);
+        assert_eq!(iterator.cut_off(), 1);
+    }
+
+    #[test]
+    fn bytes_after_the_last_part_are_ignored() {
+        assert_eq!(parts(&[7, 1, 0, 1, 8, 9, 9]), [&[8]]);
+    }
+
+    #[test]
+    fn compression_is_refused_until_it_is_understood() {
+        assert_eq!(open(&[9, 0x80], b"").unwrap_err(), PacketError::Compressed);
+    }
+
+    #[test]
+    fn one_part_is_sent_bare() {
+        let mut buf = [0; 64];
+        let mut writer = PacketWriter::new(&mut buf, b"", Checksum::Absent);
+        writer.part(|out| out.put(b"\x08hi")).unwrap();
+        let len = writer.finish();
+        assert_eq!(&buf[..len], b"\x08hi");
+    }
+
+    #[test]
+    fn a_packet_fills_its_limit_exactly_and_never_exceeds_it() {
+        for limit in 40..60 {
+            let mut buf = vec![0; limit];
+            let mut writer = PacketWriter::new(&mut buf, b"l", Checksum::Present);
+            let mut count = 0;
+            while writer.budget() >= 3 + PART_OVERHEAD {
+                writer.part(|out| out.put(b"\x08ab")).unwrap();
+                count += 1;
+            }
+            assert_eq!(writer.part(|out| out.put(b"\x08ab")), Err(Full));
+            let len = writer.finish();
+            assert!(len <= limit && limit - len < 3 + PART_OVERHEAD, "{len} of {limit}");
+            assert_eq!(open(&buf[..len], b"l").unwrap().count(), count);
+        }
+    }
+
+    #[test]
+    fn at_most_127_parts_go_into_one_packet() {
+        let mut buf = vec![0; 4_000];
+        let mut writer = PacketWriter::new(&mut buf, b"", Checksum::Absent);
+        for _ in 0..PARTS_MAX {
+            assert!(writer.budget() > 0);
+            writer.part(|out| out.put(&[8])).unwrap();
+        }
+        assert_eq!(writer.budget(), 0);
+        assert_eq!(writer.part(|out| out.put(&[8])), Err(Full));
+        let len = writer.finish();
+        assert_eq!(parts(&buf[..len]).len(), PARTS_MAX);
+    }
+
+    #[test]
+    fn a_packet_without_parts_is_no_packet() {
+        let mut buf = [0; 64];
+        assert_eq!(PacketWriter::new(&mut buf, b"foo", Checksum::Present).finish(), 0);
+    }
+}
