@@ -1,0 +1,419 @@
+//! A small world in virtual time: nodes, links with a delay, cuts. No threads, no sockets; the
+//! same seed gives the same run.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses another part")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rumormill::wire::message::{Accusation, Alive, Message, NodeAddr};
+use rumormill::wire::msgpack::Blob;
+use rumormill::{
+    BootEpoch, Config, Event, Fact, Identity, Incarnation, Instant, MemberState, Node, NodeName,
+    Output, Params, StreamId, StreamInput,
+};
+
+/// What travels.
+enum Parcel {
+    Packet { from: SocketAddr, bytes: Vec<u8> },
+    Dial { from: usize, stream: StreamId },
+    Stream { stream: StreamId, input: Owned },
+}
+
+enum Owned {
+    Connected,
+    Bytes(Vec<u8>),
+    Written,
+    Closed,
+    Failed,
+}
+
+impl Owned {
+    fn as_input(&self) -> StreamInput<'_> {
+        match self {
+            Self::Connected => StreamInput::Connected,
+            Self::Bytes(bytes) => StreamInput::Bytes(bytes),
+            Self::Written => StreamInput::Written,
+            Self::Closed => StreamInput::Closed,
+            Self::Failed => StreamInput::Failed,
+        }
+    }
+}
+
+/// A datagram that a node sent, for tests that look at bytes.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub at: Instant,
+    pub from: usize,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+    pub copies: u32,
+    pub cause: rumormill::Cause,
+}
+
+pub struct Cluster {
+    pub now: Instant,
+    pub latency: Duration,
+    /// One in this many datagrams is lost; 0 loses none.
+    pub lose_one_in: u32,
+    pub sent: Vec<Sent>,
+    pub events: Vec<Vec<Event>>,
+    nodes: Vec<Option<Node>>,
+    wake: Vec<Option<Instant>>,
+    parcels: BTreeMap<(Instant, u64), (usize, Parcel)>,
+    next: u64,
+    cuts: BTreeSet<(usize, usize)>,
+    /// The other end of a stream.
+    pipes: BTreeMap<(usize, StreamId), (usize, StreamId)>,
+    chance: u64,
+    boots: u32,
+}
+
+pub fn addr(index: usize) -> SocketAddr {
+    let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 7_946))
+}
+
+pub fn name(index: usize) -> NodeName {
+    NodeName::new(format!("node-{index}")).unwrap()
+}
+
+pub fn identity(index: usize, boot: u32) -> Identity {
+    Identity {
+        name: name(index),
+        addr: addr(index),
+        incarnation: Incarnation(1),
+        boot_epoch: BootEpoch(boot),
+    }
+}
+
+/// What node `index` would say about itself at that address and incarnation.
+pub fn alive_message(index: usize, addr: SocketAddr, incarnation: u32) -> Vec<u8> {
+    let (name, addr) = (name(index), NodeAddr::from(addr));
+    let alive = Alive {
+        incarnation: Incarnation(incarnation),
+        node: name.as_bytes().into(),
+        addr: addr.ip_bytes().into(),
+        port: addr.port,
+        meta: Blob::Nil,
+        vsn: (&[1, 5, 2, 0, 0, 0][..]).into(),
+    };
+    encoded(&Message::Alive(alive))
+}
+
+/// What `from` would say about `about`: a suspicion, a death, or with `from == about` a goodbye.
+pub fn accusation(kind: Accuse, about: usize, from: usize, incarnation: u32) -> Vec<u8> {
+    let (node, from) = (name(about), name(from));
+    let accusation = Accusation {
+        incarnation: Incarnation(incarnation),
+        node: node.as_bytes().into(),
+        from: from.as_bytes().into(),
+    };
+    encoded(&match kind {
+        Accuse::Suspect => Message::Suspect(accusation),
+        Accuse::Dead => Message::Dead(accusation),
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Accuse {
+    Suspect,
+    Dead,
+}
+
+pub fn encoded(message: &Message<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes).unwrap();
+    bytes
+}
+
+/// The parts of a datagram.
+pub fn parts(packet: &[u8]) -> Vec<Message<'_>> {
+    let parts = rumormill::wire::packet::open(packet, b"").unwrap();
+    parts.map(|part| Message::decode(part).unwrap()).collect()
+}
+
+impl Cluster {
+    /// `size` nodes that do not know each other, with 1 ms between any two.
+    pub fn new(size: usize, config: &Config) -> Self {
+        Self::with(size, |_| config.clone())
+    }
+
+    pub fn with(size: usize, config: impl Fn(usize) -> Config) -> Self {
+        let mut cluster = Self {
+            now: Instant::ZERO,
+            latency: Duration::from_millis(1),
+            lose_one_in: 0,
+            sent: Vec::new(),
+            events: Vec::new(),
+            nodes: Vec::new(),
+            wake: Vec::new(),
+            parcels: BTreeMap::new(),
+            next: 0,
+            cuts: BTreeSet::new(),
+            pipes: BTreeMap::new(),
+            chance: 0x9e37_79b9_7f4a_7c15,
+            boots: 0,
+        };
+        for index in 0..size {
+            cluster.nodes.push(None);
+            cluster.wake.push(None);
+            cluster.events.push(Vec::new());
+            cluster.start(index, config(index));
+        }
+        cluster
+    }
+
+    /// The same, all joined through node 0 and seeing each other.
+    pub fn joined(size: usize, config: &Config) -> Self {
+        let mut cluster = Self::new(size, config);
+        cluster.join_all();
+        cluster
+    }
+
+    pub fn join_all(&mut self) {
+        self.join_through(|_| 0..1);
+    }
+
+    /// For nodes that do not gossip: each one joins all that started before it.
+    pub fn join_pairwise(&mut self) {
+        self.join_through(|index| 0..index);
+    }
+
+    fn join_through(&mut self, seeds: impl Fn(usize) -> std::ops::Range<usize>) {
+        let size = self.nodes.len();
+        for index in 1..size {
+            let seeds: Vec<_> = seeds(index).map(addr).collect();
+            self.act(index, |node, now| node.join(now, &seeds));
+        }
+        let converged = self.run_until(Duration::from_secs(120), |cluster| {
+            (0..size).all(|index| cluster.node(index).live_members() == size)
+        });
+        assert!(converged, "all nodes see all others");
+    }
+
+    /// Starts a node, or starts it anew without any memory.
+    pub fn start(&mut self, index: usize, config: Config) {
+        self.boots += 1;
+        let params = Params::try_from(config).unwrap();
+        let seed = [(index + 1) as u8 ^ (self.boots as u8) << 1; 32];
+        self.nodes[index] = Some(Node::new(self.now, identity(index, self.boots), params, seed));
+        self.drain(index);
+    }
+
+    /// Ends a node without a word.
+    pub fn crash(&mut self, index: usize) {
+        self.nodes[index] = None;
+        self.wake[index] = None;
+        let ends: Vec<_> = self.pipes.keys().copied().filter(|end| end.0 == index).collect();
+        for end in ends {
+            if let Some((peer, stream)) = self.pipes.remove(&end) {
+                self.pipes.remove(&(peer, stream));
+                self.post(peer, Parcel::Stream { stream, input: Owned::Failed });
+            }
+        }
+    }
+
+    pub fn node(&self, index: usize) -> &Node {
+        self.nodes[index].as_ref().expect("the node runs")
+    }
+
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Calls a node, then drains it.
+    pub fn act<R>(&mut self, index: usize, call: impl FnOnce(&mut Node, Instant) -> R) -> R {
+        let now = self.now;
+        let result = call(self.nodes[index].as_mut().expect("the node runs"), now);
+        self.drain(index);
+        result
+    }
+
+    /// Nothing passes from `from` to `to` any more.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
+    }
+
+    pub fn isolate(&mut self, index: usize) {
+        for other in 0..self.nodes.len() {
+            self.cut(index, other);
+            self.cut(other, index);
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// What `index` believes about `about`.
+    pub fn state(&self, index: usize, about: usize) -> Option<MemberState> {
+        self.node(index).member(name(about).as_bytes()).map(|member| member.state)
+    }
+
+    /// The facts that a node told, since the last call.
+    pub fn facts(&mut self, index: usize) -> Vec<Fact> {
+        self.events[index].drain(..).map(|event| event.fact).collect()
+    }
+
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.next_step().filter(|&at| at <= end) {
+            self.step(at);
+        }
+        self.now = end;
+    }
+
+    /// Runs until `reached` holds; `false` if it does not within `limit`.
+    pub fn run_until(&mut self, limit: Duration, reached: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if reached(self) {
+                return true;
+            }
+            match self.next_step().filter(|&at| at <= end) {
+                Some(at) => self.step(at),
+                None => return false,
+            }
+        }
+    }
+
+    fn next_step(&self) -> Option<Instant> {
+        let parcel = self.parcels.keys().next().map(|key| key.0);
+        let wake = self.wake.iter().flatten().min().copied();
+        parcel.into_iter().chain(wake).min()
+    }
+
+    fn step(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        if self.parcels.keys().next().is_some_and(|key| key.0 <= self.now) {
+            let (_, (to, parcel)) = self.parcels.pop_first().unwrap();
+            self.deliver(to, parcel);
+            return;
+        }
+        let due = |wake: &Option<Instant>| wake.is_some_and(|wake| wake <= self.now);
+        if let Some(index) = self.wake.iter().position(due) {
+            self.wake[index] = None;
+            self.act(index, Node::handle_tick);
+        }
+    }
+
+    fn deliver(&mut self, to: usize, parcel: Parcel) {
+        match parcel {
+            Parcel::Dial { from, stream } => self.accept(to, from, stream),
+            _ if self.nodes[to].is_none() => {}
+            Parcel::Packet { from, bytes } => {
+                let _ = self.act(to, |node, now| node.handle_packet(now, from, &bytes));
+            }
+            Parcel::Stream { stream, input } => {
+                let _ = self.act(to, |node, now| node.handle_stream(now, stream, input.as_input()));
+            }
+        }
+    }
+
+    fn accept(&mut self, to: usize, from: usize, stream: StreamId) {
+        // Streams come from an ephemeral port.
+        let peer = SocketAddr::new(addr(from).ip(), 50_000);
+        let accepted = match self.nodes[to].as_mut() {
+            Some(node) => node.handle_accept(self.now, peer),
+            None => None,
+        };
+        let input = match accepted {
+            Some(theirs) => {
+                self.pipes.insert((from, stream), (to, theirs));
+                self.pipes.insert((to, theirs), (from, stream));
+                self.drain(to);
+                Owned::Connected
+            }
+            None => Owned::Failed,
+        };
+        self.post(from, Parcel::Stream { stream, input });
+    }
+
+    fn drain(&mut self, index: usize) {
+        let mut buf = vec![0; 65_536];
+        loop {
+            let node = self.nodes[index].as_mut().expect("the node runs");
+            match node.poll_output(&mut buf) {
+                Output::Send { to, len } => {
+                    let datagram = node.last_datagram();
+                    let copies = datagram.rumors().iter().map(|&(_, copies)| copies).sum();
+                    let cause = datagram.cause;
+                    assert!(len <= node.params().packet_size_max(), "no datagram over the limit");
+                    let bytes = buf[..len].to_vec();
+                    self.sent.push(Sent {
+                        at: self.now,
+                        from: index,
+                        to,
+                        bytes: bytes.clone(),
+                        copies,
+                        cause,
+                    });
+                    self.send(index, to, bytes);
+                }
+                Output::Connect { stream, to } => match self.index_of(to) {
+                    Some(peer) if !self.cuts.contains(&(index, peer)) => {
+                        self.post(peer, Parcel::Dial { from: index, stream });
+                    }
+                    // A black hole: the deadline of the stream ends it.
+                    _ => {}
+                },
+                Output::Write { stream, len } => {
+                    self.write(index, stream, &buf[..len]);
+                }
+                Output::Close { stream } => {
+                    if let Some((peer, theirs)) = self.pipes.remove(&(index, stream)) {
+                        self.pipes.remove(&(peer, theirs));
+                        self.post(peer, Parcel::Stream { stream: theirs, input: Owned::Closed });
+                    }
+                }
+                Output::Event(event) => self.events[index].push(event),
+                Output::Timer(wake) => {
+                    self.wake[index] = wake;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
+        let Some(peer) = self.index_of(to) else { return };
+        let lost = self.lose_one_in > 0 && self.random().is_multiple_of(self.lose_one_in.into());
+        if !lost && !self.cuts.contains(&(from, peer)) {
+            self.post(peer, Parcel::Packet { from: addr(from), bytes });
+        }
+    }
+
+    fn write(&mut self, from: usize, stream: StreamId, bytes: &[u8]) {
+        let Some(&(peer, theirs)) = self.pipes.get(&(from, stream)) else { return };
+        if self.cuts.contains(&(from, peer)) {
+            return;
+        }
+        // Pieces of odd sizes: a stream has no message boundaries.
+        for piece in bytes.chunks(997) {
+            let input = Owned::Bytes(piece.to_vec());
+            self.post(peer, Parcel::Stream { stream: theirs, input });
+        }
+        self.post(from, Parcel::Stream { stream, input: Owned::Written });
+    }
+
+    fn index_of(&self, addr: SocketAddr) -> Option<usize> {
+        (0..self.nodes.len()).find(|&index| self::addr(index) == addr)
+    }
+
+    fn post(&mut self, to: usize, parcel: Parcel) {
+        let at = self.now + self.latency;
+        self.parcels.insert((at, self.next), (to, parcel));
+        self.next += 1;
+    }
+
+    fn random(&mut self) -> u64 {
+        // xorshift64*: chance of the world, not of the nodes.
+        self.chance ^= self.chance >> 12;
+        self.chance ^= self.chance << 25;
+        self.chance ^= self.chance >> 27;
+        self.chance.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
