@@ -131,34 +131,16 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::NodeName;
-    use crate::member::{MemberState, Record, Table};
-    use crate::rng::{Rng, Stream};
-    use crate::wire::message::{NodeAddr, Versions};
-    use alloc::format;
+
+    use crate::member::Table;
+
     use alloc::vec::Vec;
 
     const MILLI: Duration = Duration::from_millis(1);
 
     fn members(count: u16) -> Vec<MemberId> {
-        let mut rng = Rng::child([5; 32], Stream::Membership);
-        let mut table = Table::new([1; 32], 10);
-        (0..count)
-            .map(|port| {
-                let record = Record {
-                    name: NodeName::new(format!("{port}")).unwrap(),
-                    addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
-                    meta: [].into(),
-                    versions: Versions::new([1, 5, 2], [0; 3]),
-                    incarnation: Incarnation(1),
-                    state: MemberState::Alive,
-                    since: Instant::ZERO,
-                    advert: None,
-                    suspicion: None,
-                };
-                table.insert(record, &mut rng).unwrap()
-            })
-            .collect()
+        let (table, _) = Table::sample(count);
+        table.iter().map(|(id, _)| id).collect()
     }
 
     fn probe(target: MemberId) -> Probe {

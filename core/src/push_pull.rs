@@ -155,10 +155,10 @@ pub(crate) fn versions_agree<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Incarnation, NodeName};
+
     use crate::member::Record;
     use crate::rng::Stream;
-    use crate::wire::message::{Alive, NodeAddr};
+    use crate::wire::message::Alive;
     use crate::wire::msgpack::Blob;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -204,17 +204,8 @@ mod tests {
     fn agree(local: [u8; 6], remote: &[(&'static [u8], WireState)]) -> bool {
         let mut rng = Rng::child([5; 32], Stream::Membership);
         let mut table = Table::new([1; 32], 10);
-        let record = Record {
-            name: NodeName::new("local").unwrap(),
-            addr: NodeAddr::from(addr(1)),
-            meta: [].into(),
-            versions: Versions::from_wire(&local).unwrap(),
-            incarnation: Incarnation(1),
-            state: MemberState::Alive,
-            since: Instant::ZERO,
-            advert: None,
-            suspicion: None,
-        };
+        let record =
+            Record { versions: Versions::from_wire(&local).unwrap(), ..Record::sample("local", 1) };
         table.insert(record, &mut rng).unwrap();
         let nodes = remote.iter().map(|&(vsn, state)| NodeState {
             alive: Alive { vsn: Blob::Borrowed(vsn), ..Alive::default() },

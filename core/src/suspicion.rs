@@ -78,32 +78,14 @@ impl Suspicion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Incarnation, NodeName};
-    use crate::member::{MemberState, Record, Table};
-    use crate::rng::{Rng, Stream};
-    use crate::wire::message::{NodeAddr, Versions};
-    use alloc::format;
+
+    use crate::member::Table;
+
     use alloc::vec::Vec;
 
     fn members() -> Vec<MemberId> {
-        let mut rng = Rng::child([5; 32], Stream::Membership);
-        let mut table = Table::new([1; 32], 10);
-        (0..6)
-            .map(|port| {
-                let record = Record {
-                    name: NodeName::new(format!("{port}")).unwrap(),
-                    addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
-                    meta: [].into(),
-                    versions: Versions::new([1, 5, 2], [0; 3]),
-                    incarnation: Incarnation(1),
-                    state: MemberState::Alive,
-                    since: Instant::ZERO,
-                    advert: None,
-                    suspicion: None,
-                };
-                table.insert(record, &mut rng).unwrap()
-            })
-            .collect()
+        let (table, _) = Table::sample(6);
+        table.iter().map(|(id, _)| id).collect()
     }
 
     fn millis(suspicion: &Suspicion) -> u64 {

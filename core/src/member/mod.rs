@@ -265,15 +265,10 @@ mod tests {
 
     fn record(state: MemberState, incarnation: u32) -> Record {
         Record {
-            name: NodeName::new("m").unwrap(),
-            addr: NodeAddr::from_wire(&[127, 0, 0, 1], 1).unwrap(),
             meta: (*b"old").into(),
-            versions: Versions::new([1, 5, 2], [0; 3]),
             incarnation: Incarnation(incarnation),
             state,
-            since: Instant::ZERO,
-            advert: None,
-            suspicion: None,
+            ..Record::sample("m", 1)
         }
     }
 
@@ -291,7 +286,7 @@ mod tests {
     ) -> AliveVerdict {
         let claim = Claim {
             name: b"m",
-            addr: NodeAddr::from_wire(&[127, 0, 0, 1], port).unwrap(),
+            addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
             incarnation: Incarnation(incarnation),
             meta,
             versions: known.versions,

@@ -98,37 +98,16 @@ fn sample_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Incarnation, NodeName};
-    use crate::member::MemberState;
-    use crate::rng::Stream;
-    use crate::time::Instant;
-    use crate::wire::message::{NodeAddr, Versions};
-    use alloc::format;
-    use alloc::vec::Vec;
 
-    fn table(size: u16) -> (Table, Rng) {
-        let mut rng = Rng::child([5; 32], Stream::Membership);
-        let mut table = Table::new([1; 32], 10_000);
-        for port in 0..size {
-            let record = Record {
-                name: NodeName::new(format!("{port}")).unwrap(),
-                addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
-                meta: [].into(),
-                versions: Versions::new([1, 5, 2], [0; 3]),
-                incarnation: Incarnation(1),
-                state: MemberState::Alive,
-                since: Instant::ZERO,
-                advert: None,
-                suspicion: None,
-            };
-            table.insert(record, &mut rng).unwrap();
-        }
-        (table, rng)
-    }
+    use crate::member::MemberState;
+
+    use crate::time::Instant;
+
+    use alloc::vec::Vec;
 
     #[test]
     fn a_round_probes_every_other_member_once() {
-        let (table, _) = table(20);
+        let (table, _) = Table::sample(20);
         let me = table.find(b"3").unwrap();
         let mut round = Round::default();
         let mut targets = Vec::new();
@@ -147,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_search_ends_when_there_is_nobody_to_probe() {
-        let (mut table, _) = table(3);
+        let (mut table, _) = Table::sample(3);
         let me = table.find(b"0").unwrap();
         for name in [b"1", b"2"] {
             let id = table.find(name).unwrap();
@@ -161,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_exhaustive_draw_finds_the_few_that_are_eligible() {
-        let (table, mut rng) = table(8);
+        let (table, mut rng) = Table::sample(8);
         let (a, b) = (table.find(b"1").unwrap(), table.find(b"6").unwrap());
         for _ in 0..100 {
             let draw = sample(3, table.order(), &table, Sampling::Exhaustive, &mut rng, |id, _| {
@@ -173,7 +152,7 @@ mod tests {
 
     #[test]
     fn draws_are_distinct_and_differ() {
-        let (table, mut rng) = table(90);
+        let (table, mut rng) = Table::sample(90);
         let mut seen = Vec::new();
         for _ in 0..3 {
             let mut draw =
@@ -188,7 +167,7 @@ mod tests {
 
     #[test]
     fn draws_with_replacement_miss_one_of_two_in_a_64th_of_the_cases() {
-        let (table, mut rng) = table(2);
+        let (table, mut rng) = Table::sample(2);
         let missed = (0..64_000)
             .filter(|_| {
                 sample(3, table.order(), &table, Sampling::Draws, &mut rng, |_, _| true).len() < 2
@@ -200,7 +179,7 @@ mod tests {
 
     #[test]
     fn drawing_from_nobody_gives_nobody() {
-        let (table, mut rng) = table(1);
+        let (table, mut rng) = Table::sample(1);
         assert!(sample(3, &[], &table, Sampling::Exhaustive, &mut rng, |_, _| true).is_empty());
         assert!(sample(3, &[], &table, Sampling::Draws, &mut rng, |_, _| true).is_empty());
     }

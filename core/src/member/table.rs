@@ -60,6 +60,22 @@ impl Record {
         }
     }
 
+    /// An alive member at `10.0.0.1:port`, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(name: &str, port: u16) -> Self {
+        Self {
+            name: NodeName::new(name).unwrap(),
+            addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
+            meta: [].into(),
+            versions: Versions::new([1, 5, 2], [0; 3]),
+            incarnation: Incarnation(1),
+            state: MemberState::Alive,
+            since: Instant::ZERO,
+            advert: None,
+            suspicion: None,
+        }
+    }
+
     /// Whether it understands our envelope.
     pub(crate) fn takes_envelopes(&self) -> bool {
         self.advert.is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0)
@@ -274,6 +290,17 @@ impl Table {
         }
     }
 
+    /// Members `0` to `size - 1` at the ports of their numbers, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(size: u16) -> (Self, Rng) {
+        let mut rng = Rng::child([5; 32], crate::rng::Stream::Membership);
+        let mut table = Self::new([1; 32], 10_000);
+        for port in 0..size {
+            table.insert(Record::sample(&alloc::format!("{port}"), port), &mut rng).unwrap();
+        }
+        (table, rng)
+    }
+
     /// What the counters and indexes claim, checked against the records themselves.
     pub(crate) fn check(&self) {
         let records = self.iter().count();
@@ -305,17 +332,7 @@ mod tests {
     }
 
     fn record(name: &str, port: u16) -> Record {
-        Record {
-            name: NodeName::new(name).unwrap(),
-            addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
-            meta: [].into(),
-            versions: Versions::new([1, 5, 2], [0; 3]),
-            incarnation: Incarnation(1),
-            state: MemberState::Alive,
-            since: Instant::ZERO,
-            advert: None,
-            suspicion: None,
-        }
+        Record::sample(name, port)
     }
 
     fn addr(port: u16) -> SocketAddr {

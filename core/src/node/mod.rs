@@ -501,6 +501,12 @@ impl Node {
         self.seeds.len()
     }
 
+    /// Bytes of the largest payload that [`broadcast`](Self::broadcast) takes.
+    #[must_use]
+    pub fn broadcast_len_max(&self) -> usize {
+        self.rumor_payload_max()
+    }
+
     /// What the last [`Output::Send`] carried and why: for traces.
     #[must_use]
     pub fn last_datagram(&self) -> &Datagram {

@@ -63,35 +63,13 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Incarnation, NodeName};
-    use crate::member::{MemberState, Record};
-    use crate::rng::{Rng, Stream};
+
+    use crate::member::MemberState;
+
     use crate::time::Instant;
-    use crate::wire::message::{NodeAddr, Versions};
-    use alloc::format;
 
     fn addr(port: u16) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], port))
-    }
-
-    fn table() -> Table {
-        let mut rng = Rng::child([5; 32], Stream::Membership);
-        let mut table = Table::new([1; 32], 10);
-        for port in 0..4 {
-            let record = Record {
-                name: NodeName::new(format!("{port}")).unwrap(),
-                addr: NodeAddr::from(addr(port)),
-                meta: [].into(),
-                versions: Versions::new([1, 5, 2], [0; 3]),
-                incarnation: Incarnation(1),
-                state: MemberState::Alive,
-                since: Instant::ZERO,
-                advert: None,
-                suspicion: None,
-            };
-            table.insert(record, &mut rng).unwrap();
-        }
-        table
     }
 
     fn ends(links: &Links, table: &Table, me: MemberId, except: Option<MemberId>) -> Vec<MemberId> {
@@ -106,7 +84,7 @@ mod tests {
 
     #[test]
     fn links_lead_to_live_members_but_the_sender_and_oneself() {
-        let mut table = table();
+        let (mut table, _) = Table::sample(4);
         let id = |name: &[u8]| table.find(name).unwrap();
         let (me, one, two) = (id(b"0"), id(b"1"), id(b"2"));
         let links = Links::new(&[addr(2), addr(9), addr(1), addr(2), addr(0)]);
