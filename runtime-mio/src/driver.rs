@@ -60,8 +60,8 @@ enum Target {
 /// What a node needs to start.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
-    /// Its name, unique in the cluster.
-    pub name: NodeName,
+    /// Its name, unique in the cluster; `None` takes the address that it advertises.
+    pub name: Option<NodeName>,
     /// Where to listen, UDP and TCP; port 0 finds a free one.
     pub bind: SocketAddr,
     /// Where others reach it, if that is not where it listens. Port 0 stands for the bound one.
@@ -77,7 +77,7 @@ impl NodeOptions {
     /// A node that advertises the address it binds.
     #[must_use]
     pub const fn new(name: NodeName, bind: SocketAddr, params: Params) -> Self {
-        Self { name, bind, advertise: None, params, incarnation: None }
+        Self { name: Some(name), bind, advertise: None, params, incarnation: None }
     }
 }
 
@@ -204,6 +204,15 @@ impl<A: App> Runtime<A> {
     /// If the key is of another runtime.
     pub fn node(&self, key: NodeKey) -> &Node {
         self.inner.node(key)
+    }
+
+    /// The application, to change it in the light of a node.
+    ///
+    /// # Panics
+    ///
+    /// If the key is of another runtime.
+    pub fn app_and_node(&mut self, key: NodeKey) -> (&mut A, &Node) {
+        (&mut self.app, self.inner.node(key))
     }
 
     /// Calls a node between turns. What it wants done is done at the next turn.
@@ -358,8 +367,10 @@ impl Inner {
         let seed = entropy().map_err(StartError::system("give random numbers"))?;
         let epoch = entropy().map_err(StartError::system("give random numbers"))?;
         let seconds = u32::try_from(wall_clock().as_secs()).unwrap_or(u32::MAX / 2);
+        let by_address = || NodeName::new(advertised.to_string());
+        let name = options.name.map_or_else(by_address, Ok);
         let identity = Identity {
-            name: options.name,
+            name: name.expect("an address in text has 1 to 255 bytes"),
             addr: advertised,
             incarnation: options.incarnation.unwrap_or(Incarnation(seconds)),
             boot_epoch: BootEpoch(u32::from_be_bytes(epoch)),
