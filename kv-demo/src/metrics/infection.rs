@@ -1,0 +1,114 @@
+//! Who got the rumour, when, and from whom.
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Creation, NS_PER_MS, Run, after, as_ms};
+use crate::trace::{Event, RumorTag, Trace};
+
+/// A node's first receipt of the rumour.
+#[derive(Clone, Copy, Debug)]
+struct Receipt {
+    /// Nanoseconds since the Unix epoch, not before the creation.
+    t: u64,
+    /// Index of the sender's trace; `None` when no trace is the sender's.
+    from: Option<usize>,
+}
+
+/// The infection tree of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Infection {
+    creation: Creation,
+    /// By index of the trace; the creator's is `None`, whatever came back to it.
+    receipts: Vec<Option<Receipt>>,
+}
+
+impl Infection {
+    pub(super) fn of(run: &Run, traces: &[Trace], creation: Creation) -> Self {
+        let senders: BTreeMap<SocketAddr, usize> = traces
+            .iter()
+            .enumerate()
+            .filter_map(|(index, trace)| Some((trace.addr?, index)))
+            .collect();
+        let horizon = after(creation.t, run.horizon_ms);
+        let first_receipt = |(index, trace): (usize, &Trace)| {
+            let (t, from) = first_receipt(trace, creation.tag)?;
+            let from = from.and_then(|address| senders.get(&address).copied());
+            let counts = index != creation.creator && t <= horizon;
+            counts.then_some(Receipt { t: t.max(creation.t), from })
+        };
+        let receipts = traces.iter().enumerate().map(first_receipt).collect();
+        Self { creation, receipts }
+    }
+
+    /// Nodes that have the rumour, the creator among them.
+    pub(super) fn reached(&self) -> u32 {
+        let receivers = u32::try_from(self.receipts().count());
+        receivers.expect("there are no more traces than nodes").saturating_add(1)
+    }
+
+    /// In nanoseconds since the Unix epoch.
+    pub(super) fn last_receipt(&self) -> Option<u64> {
+        self.receipts().map(|receipt| receipt.t).max()
+    }
+
+    pub(super) fn convergence_ms(&self) -> Option<f64> {
+        self.last_receipt().map(|t| as_ms(t - self.creation.t))
+    }
+
+    /// Ascending, since the creation.
+    pub(super) fn receipts_ms(&self) -> Vec<f64> {
+        self.delays_ns().into_iter().map(as_ms).collect()
+    }
+
+    /// Newly reached nodes in each interval, up to the last that has one.
+    pub(super) fn per_epoch(&self, interval_ms: u64) -> Vec<u32> {
+        let interval_ns = interval_ms.saturating_mul(NS_PER_MS);
+        let mut epochs: Vec<u32> = vec![1];
+        for delay in self.delays_ns() {
+            let epoch = usize::try_from(delay / interval_ns).expect("EPOCHS_MAX bounds epochs");
+            epochs.resize(epochs.len().max(epoch + 1), 0);
+            epochs[epoch] = epochs[epoch].saturating_add(1);
+        }
+        epochs
+    }
+
+    /// Levels below the creator, if every receiver can be traced back to it.
+    pub(super) fn last_delivery_hop(&self) -> Option<u32> {
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.receipts.len()];
+        for (node, receipt) in self.receipts.iter().enumerate() {
+            if let Some(receipt) = receipt {
+                children[receipt.from?].push(node);
+            }
+        }
+        let mut queue = VecDeque::from([(self.creation.creator, 0)]);
+        let (mut placed, mut deepest) = (0, 0);
+        while let Some((node, depth)) = queue.pop_front() {
+            placed += 1;
+            deepest = depth;
+            queue.extend(children[node].iter().map(|child| (*child, depth + 1)));
+        }
+        // Nodes that name each other in a circle hang below nobody.
+        (deepest > 0 && placed == self.reached()).then_some(deepest)
+    }
+
+    fn receipts(&self) -> impl Iterator<Item = &Receipt> {
+        self.receipts.iter().flatten()
+    }
+
+    fn delays_ns(&self) -> Vec<u64> {
+        let mut delays: Vec<u64> =
+            self.receipts().map(|receipt| receipt.t - self.creation.t).collect();
+        delays.sort_unstable();
+        delays
+    }
+}
+
+/// The earliest receipt, wherever in the trace it stands.
+fn first_receipt(trace: &Trace, tag: RumorTag) -> Option<(u64, Option<SocketAddr>)> {
+    let receipts = trace.events.iter().filter_map(|event| match event {
+        Event::Recv { t, id, from, .. } if *id == tag => Some((*t, *from)),
+        _ => None,
+    });
+    receipts.min_by_key(|(t, _)| *t)
+}

@@ -1,0 +1,198 @@
+//! From a preset, a mode and overrides to the parameters of a node.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use rumormill::{Config, ConfigError, Params, Stagger};
+
+use crate::config::{Mode, Overrides, Phase, Preset};
+use crate::topology::Topology;
+
+/// Everything that decides how a node gossips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the numbers come from.
+    pub preset: Preset,
+    /// How rumours spread.
+    pub mode: Mode,
+    /// What replaces the preset's numbers.
+    pub overrides: Overrides,
+    /// The links of the matching modes.
+    pub neighbors: Vec<SocketAddr>,
+}
+
+impl Settings {
+    /// The parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the numbers do not fit together.
+    pub fn params(&self) -> Result<Params, ConfigError> {
+        Params::try_from(self.config())
+    }
+
+    /// The knobs, before they are checked.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = base(self.preset);
+        config.rumor_mode = core_mode(self.mode);
+        config.neighbors.clone_from(&self.neighbors);
+        apply(&self.overrides, &mut config);
+        config
+    }
+}
+
+/// The knobs of a preset.
+#[must_use]
+pub fn base(preset: Preset) -> Config {
+    match preset {
+        Preset::Lan => Config::lan(),
+        Preset::Wan => Config::wan(),
+        Preset::Local => Config::local(),
+        // The original's `DefaultWANConfig` with its own flags.
+        Preset::Thesis => Config {
+            gossip_interval: Some(Duration::from_millis(500)),
+            gossip_fanout: 3,
+            rumor_retransmit_mult: 10,
+            retransmit_mult: 1,
+            packet_size_max: 3_500,
+            probe_interval: Some(Duration::from_secs(10)),
+            push_pull_interval: None,
+            stagger: Stagger::Start,
+            ..Config::wan()
+        },
+        // The numbers of the README that the project started from.
+        Preset::Seed => Config {
+            gossip_interval: Some(Duration::from_millis(100)),
+            gossip_fanout: 2,
+            rumor_retransmit_mult: 3,
+            push_pull_interval: None,
+            stagger: Stagger::Start,
+            ..Config::local()
+        },
+    }
+}
+
+/// How long after its creation the copies of a rumour are counted, in milliseconds.
+#[must_use]
+pub fn window_ms(preset: Preset, topology: Topology, dim: u32) -> u64 {
+    match (preset, topology) {
+        (Preset::Seed, Topology::Bus | Topology::Ring) => 1_000,
+        (Preset::Seed, Topology::Hypercube) => match dim {
+            0..=2 => 200,
+            3 => 500,
+            4 => 1_000,
+            5 | 6 => 2_000,
+            7 => 4_000,
+            8 => 8_000,
+            _ => 10_000,
+        },
+        _ => 1_000 * u64::from(dim),
+    }
+}
+
+/// The core's word for a mode.
+#[must_use]
+pub const fn core_mode(mode: Mode) -> rumormill::Mode {
+    match mode {
+        Mode::ThesisClassic => rumormill::Mode::ThesisClassic,
+        Mode::ThesisMatching => rumormill::Mode::ThesisMatching,
+        Mode::Classic => rumormill::Mode::Classic,
+        Mode::Matching => rumormill::Mode::Matching,
+    }
+}
+
+fn apply(overrides: &Overrides, config: &mut Config) {
+    let millis = |value: u32| Duration::from_millis(value.into());
+    if let Some(interval) = overrides.gossip_interval_ms {
+        config.gossip_interval = Some(millis(interval));
+    }
+    if let Some(fanout) = overrides.fanout {
+        config.gossip_fanout = fanout as usize;
+    }
+    if let Some(mult) = overrides.retransmit_mult {
+        config.rumor_retransmit_mult = mult;
+    }
+    if let Some(piggyback) = overrides.piggyback {
+        config.rumor_piggyback = piggyback;
+    }
+    if let Some(size) = overrides.packet_size_max {
+        config.packet_size_max = size as usize;
+    }
+    if let Some(interval) = overrides.probe_interval_ms {
+        config.probe_interval = Some(millis(interval));
+        // The preset's timeout may not fit below a shorter interval; half of it always does.
+        config.probe_timeout = config.probe_timeout.min(millis(interval) / 2);
+    }
+    if let Some(phase) = overrides.phase {
+        config.stagger = match phase {
+            Phase::Start => Stagger::Start,
+            Phase::Random => Stagger::Random,
+        };
+    }
+    if let Some(interval) = overrides.push_pull_interval_ms {
+        config.push_pull_interval = (interval > 0).then(|| millis(interval));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(preset: Preset) -> Settings {
+        let overrides = Overrides::default();
+        Settings { preset, mode: Mode::Matching, overrides, neighbors: Vec::new() }
+    }
+
+    #[test]
+    fn every_preset_is_valid_in_every_mode() {
+        for preset in Preset::ALL {
+            for mode in Mode::ALL {
+                assert!(Settings { mode, ..settings(preset) }.params().is_ok(), "{preset} {mode}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_thesis_preset_has_the_thesis_numbers() {
+        let config = settings(Preset::Thesis).config();
+        assert_eq!(config.gossip_interval, Some(Duration::from_millis(500)));
+        assert_eq!((config.gossip_fanout, config.rumor_retransmit_mult), (3, 10));
+        assert_eq!((config.retransmit_mult, config.packet_size_max), (1, 3_500));
+        assert_eq!(config.probe_interval, Some(Duration::from_secs(10)));
+        assert_eq!(config.push_pull_interval, None);
+        assert_eq!(config.stagger, Stagger::Start);
+    }
+
+    #[test]
+    fn overrides_replace_the_presets_numbers() {
+        let overrides = Overrides {
+            gossip_interval_ms: Some(50),
+            fanout: Some(5),
+            retransmit_mult: Some(7),
+            piggyback: Some(false),
+            packet_size_max: Some(1_300),
+            probe_interval_ms: Some(300),
+            push_pull_interval_ms: Some(0),
+            ..Overrides::default()
+        };
+        let config = Settings { overrides, ..settings(Preset::Lan) }.config();
+        assert_eq!(config.gossip_interval, Some(Duration::from_millis(50)));
+        assert_eq!((config.gossip_fanout, config.rumor_retransmit_mult), (5, 7));
+        assert!(!config.rumor_piggyback);
+        assert_eq!(config.packet_size_max, 1_300);
+        assert_eq!(config.probe_interval, Some(Duration::from_millis(300)));
+        assert_eq!(config.probe_timeout, Duration::from_millis(150));
+        assert_eq!(config.push_pull_interval, None);
+        assert!(Params::try_from(config).is_ok());
+    }
+
+    #[test]
+    fn windows_are_those_of_the_documents() {
+        let cube = |dim| window_ms(Preset::Seed, Topology::Hypercube, dim);
+        let windows: Vec<u64> = (2..=9).map(cube).collect();
+        assert_eq!(windows, [200, 500, 1_000, 2_000, 2_000, 4_000, 8_000, 10_000]);
+        assert_eq!(window_ms(Preset::Seed, Topology::Bus, 4), 1_000);
+        assert_eq!(window_ms(Preset::Thesis, Topology::Ring, 6), 6_000);
+    }
+}
