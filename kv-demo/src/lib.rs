@@ -6,11 +6,17 @@
 //! | [`thesis`] | the original experiment's messages, byte for byte |
 //! | [`replica`] | a store that writes and reads messages, pure |
 //! | [`topology`], [`config`], [`settings`] | who is linked with whom, files, presets |
+//! | [`node`] | a running node: replica, HTTP door, signals |
+//! | [`members`] | asking a running node |
 //! | [`trace`], [`metrics`], [`summary`], [`report`], [`plot`] | what runs leave behind, and what is made of it |
+//! | [`experiment`] | clusters of processes, one run after the other |
 
 pub mod config;
+pub mod experiment;
 pub mod hlc;
+pub mod members;
 pub mod metrics;
+pub mod node;
 pub mod plot;
 pub mod replica;
 pub mod report;

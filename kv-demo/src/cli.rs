@@ -1,0 +1,434 @@
+//! The command line: what can be said, and what it means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Phase, Preset, SeedAddr};
+use kv_demo::experiment::Options;
+use kv_demo::members::MembersFormat;
+use kv_demo::node::{Control, NodeSetup};
+use kv_demo::settings::Settings;
+use kv_demo::topology::Topology;
+use kv_demo::trace::TraceFormat;
+
+/// Where the HTTP door is unless said otherwise.
+const HTTP_DEFAULT: &str = "127.0.0.1:30500";
+/// Where gossip is unless said otherwise: memberlist's port on all addresses.
+const BIND_DEFAULT: &str = "0.0.0.0:7946";
+
+/// A gossip key-value store, and the experiment that measures how gossip spreads.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node of the store.
+    ///
+    /// Three terminals make a cluster:
+    ///
+    ///   kv-demo node --bind 127.0.0.1:30001 --http 127.0.0.1:30501
+    ///   kv-demo node --bind 127.0.0.1:30002 --http 127.0.0.1:30502 --join 127.0.0.1:30001
+    ///   kv-demo node --bind 127.0.0.1:30003 --http 127.0.0.1:30503 --join 127.0.0.1:30001
+    ///
+    /// A fourth one talks to it:
+    ///
+    ///   curl 'http://127.0.0.1:30501/add?key=color&val=green'
+    ///   curl 'http://127.0.0.1:30503/get?key=color'
+    ///   kv-demo members --watch --http 127.0.0.1:30501
+    ///
+    /// SIGINT (Ctrl-C) and SIGTERM say goodbye to the cluster first; a second one ends at once.
+    #[command(verbatim_doc_comment)]
+    Node(Box<NodeArgs>),
+    /// Ask a running node about its members.
+    Members(MembersArgs),
+    /// Write a topology file for `node --config` to standard output.
+    ///
+    /// Nodes are numbered from 1 and laid out in contiguous blocks, one block per host.
+    Topology(TopologyArgs),
+    /// Spread a key through clusters of processes on this host, and measure it.
+    ///
+    /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
+    /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
+    /// results.json, results.csv, plots, and the traces themselves.
+    Experiment(Box<ExperimentArgs>),
+    /// Sum an experiment's folder up again, from its traces.
+    Report(ReportArgs),
+    /// One process of a calibration.
+    #[command(hide = true)]
+    Flood,
+}
+
+/// Where a node's numbers come from, and what replaces them.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KnobArgs {
+    /// Time between gossip ticks, such as 200ms or 0.5s
+    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
+    interval: Option<u32>,
+    /// Members or links that a tick sends to
+    #[arg(long, value_name = "N")]
+    fanout: Option<u32>,
+    /// Each node sends a rumour this many times log10 of the cluster's size
+    #[arg(long, value_name = "FACTOR")]
+    retransmit: Option<u32>,
+    /// Whether rumours also ride on probes and their answers
+    #[arg(long, value_name = "on|off")]
+    piggyback: Option<Switch>,
+    /// When ticks begin: one interval after the start, as memberlist's do, or at random [default:
+    /// the preset's]
+    #[arg(long)]
+    phase: Option<Phase>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl KnobArgs {
+    /// These over those of a file.
+    fn over(&self, file: Overrides) -> Overrides {
+        Overrides {
+            gossip_interval_ms: self.interval.or(file.gossip_interval_ms),
+            fanout: self.fanout.or(file.fanout),
+            retransmit_mult: self.retransmit.or(file.retransmit_mult),
+            piggyback: self.piggyback.map(|switch| switch == Switch::On).or(file.piggyback),
+            phase: self.phase.or(file.phase),
+            ..file
+        }
+    }
+
+    /// The same, for the command line of a node.
+    fn words(&self) -> Vec<String> {
+        let word = |value: &dyn ToString| value.to_string();
+        let piggyback = |switch| if switch == Switch::On { "on" } else { "off" }.to_owned();
+        let phase = |phase| if phase == Phase::Start { "start" } else { "random" }.to_owned();
+        let numbers = [
+            ("--interval", self.interval.map(|ms| format!("{ms}ms"))),
+            ("--fanout", self.fanout.as_ref().map(|n| word(n))),
+            ("--retransmit", self.retransmit.as_ref().map(|n| word(n))),
+            ("--piggyback", self.piggyback.map(piggyback)),
+            ("--phase", self.phase.map(phase)),
+        ];
+        let given = numbers.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+        given.flatten().collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Read the node from a topology file (TOML, or the original's INI); flags override it
+    #[arg(long, value_name = "FILE", requires = "name")]
+    config: Option<PathBuf>,
+    /// With --config: which node of the file. Without: what the cluster calls this node [default:
+    /// its advertised address]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Where to listen for gossip, UDP and TCP [default: 0.0.0.0:7946]
+    #[arg(long, value_name = "IP:PORT")]
+    bind: Option<SocketAddr>,
+    /// Where others reach this node, if not there; port 0 stands for the bound one
+    #[arg(long, value_name = "IP:PORT")]
+    advertise: Option<SocketAddr>,
+    /// Where to answer HTTP [default: 127.0.0.1:30500]
+    #[arg(long, value_name = "IP:PORT")]
+    http: Option<SocketAddr>,
+    /// A member to join through; may be repeated. One that does not answer is tried for ever
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Vec<SeedAddr>,
+    /// How rumours spread [default: classic]
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Where the numbers come from [default: lan]
+    #[arg(long)]
+    preset: Option<Preset>,
+    /// A link of the matching modes, by advertised address; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    neighbor: Vec<SocketAddr>,
+    #[command(flatten)]
+    knobs: KnobArgs,
+    /// Write a trace of rumours to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Form of the trace; `thesis` is what the original's scripts read
+    #[arg(long, default_value = "json")]
+    trace_format: TraceFormat,
+    /// Take orders from an experiment on standard input
+    #[arg(long, hide = true)]
+    control: bool,
+    /// What the node is called in its trace
+    #[arg(long, hide = true)]
+    label: Option<String>,
+}
+
+impl NodeArgs {
+    /// What the flags and the file say together.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub(crate) fn setup(self) -> Result<NodeSetup, ConfigError> {
+        let file = match (&self.config, &self.name) {
+            (Some(path), Some(name)) => Some(config::load(path, name)?),
+            _ => None,
+        };
+        let from_file = file.as_ref();
+        let overrides = from_file.map(|file| file.overrides).unwrap_or_default();
+        let settings = Settings {
+            preset: self.preset.or(overrides.preset).unwrap_or(Preset::Lan),
+            mode: self.mode.or(overrides.mode).unwrap_or(Mode::Classic),
+            overrides: self.knobs.over(overrides),
+            neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
+        };
+        let address = |text: &str| text.parse::<SocketAddr>().ok();
+        let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
+        let http = self.http.or_else(|| match from_file {
+            Some(file) => file.http,
+            None => address(HTTP_DEFAULT),
+        });
+        Ok(NodeSetup {
+            label: self.label.or_else(|| from_file.map(|file| file.name.clone())),
+            name: wire_name(from_file, self.name.clone()),
+            bind: bind.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7_946))),
+            advertise: self.advertise.or(from_file.and_then(|file| file.advertise)),
+            http,
+            seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
+            settings,
+            trace: self.trace.map(|path| (path, self.trace_format)),
+            control: if self.control { Control::Orders } else { Control::Signals },
+        })
+    }
+}
+
+/// With a file, `--name` chooses in it and the file says what the cluster calls the node.
+fn wire_name(file: Option<&NodeFile>, name: Option<String>) -> Option<String> {
+    match file {
+        Some(file) => Some(file.wire_name.clone()),
+        None => name,
+    }
+}
+
+fn first_given<T: Clone>(flags: &[T], file: Option<&Vec<T>>) -> Vec<T> {
+    if flags.is_empty() { file.cloned().unwrap_or_default() } else { flags.to_vec() }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MembersArgs {
+    /// The node's HTTP door
+    #[arg(long, value_name = "IP:PORT", default_value = HTTP_DEFAULT)]
+    pub(crate) http: SocketAddr,
+    /// Stay, and print each change with its cause
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How to print
+    #[arg(long, default_value = "table")]
+    pub(crate) format: MembersFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopologyArgs {
+    /// The graph
+    pub(crate) topology: Topology,
+    /// Its dimension: 2^D nodes
+    #[arg(long, value_name = "D")]
+    pub(crate) dim: u32,
+    /// The hosts that share the nodes
+    #[arg(long, value_name = "IP,...", value_delimiter = ',', default_value = "127.0.0.1")]
+    pub(crate) hosts: Vec<IpAddr>,
+    /// The language of the file
+    #[arg(long, default_value = "toml")]
+    pub(crate) format: config::Format,
+    /// First gossip port of each host [default: 30000]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// First HTTP port of each host [default: 30500, or behind the gossip ports]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    Table,
+    /// For programs: one JSON object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ExperimentArgs {
+    #[command(subcommand)]
+    pub(crate) calibrate: Option<ExperimentCommand>,
+    /// The graph; several are separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "hypercube")]
+    topology: Vec<Topology>,
+    /// Its dimension: 2^D nodes; several are separated by commas [default: 4, with --quick 3]
+    #[arg(long, value_name = "D", value_delimiter = ',')]
+    dim: Vec<u32>,
+    /// The modes to compare [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    modes: Vec<Mode>,
+    /// How often each [default: 3, with --quick 1]
+    #[arg(long, value_name = "R")]
+    repeat: Option<u32>,
+    /// Where the numbers come from: the thesis', or those of the document before it
+    #[arg(long, default_value = "thesis")]
+    preset: Preset,
+    #[command(flatten)]
+    knobs: KnobArgs,
+    /// Count copies for this long after the creation [default: the preset's, for thesis D seconds]
+    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
+    window: Option<u32>,
+    /// Wait this long for the last receipt
+    #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20s")]
+    horizon: u32,
+    /// Time between the starts of two nodes; where ticks count from the start, as memberlist's do,
+    /// it is their phase
+    #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20ms")]
+    spacing: u32,
+    /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    calibrate_rounds: u32,
+    /// Form of the traces; `thesis` is what the original's scripts read
+    #[arg(long, default_value = "json")]
+    trace_format: TraceFormat,
+    /// Where everything goes [default: out/N, the first that is free]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print the results
+    #[arg(long, default_value = "table")]
+    pub(crate) format: OutputFormat,
+    /// A small and fast one: 8 nodes, one repeat
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExperimentCommand {
+    /// Measure the floor of this machine: the same processes, a bare UDP flood, nothing else.
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The graph
+    #[arg(long, default_value = "hypercube")]
+    pub(crate) topology: Topology,
+    /// Its dimension: 2^D nodes
+    #[arg(long, value_name = "D", default_value_t = 4)]
+    pub(crate) dim: u32,
+    /// Floods
+    #[arg(long, value_name = "R", default_value_t = 100)]
+    pub(crate) repeat: u32,
+    /// How to print
+    #[arg(long, default_value = "table")]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The folder that an experiment wrote
+    pub(crate) dir: PathBuf,
+    /// How to print the results
+    #[arg(long, default_value = "table")]
+    pub(crate) format: OutputFormat,
+}
+
+impl ExperimentArgs {
+    /// What is to be run.
+    pub(crate) fn options(&self) -> Options {
+        let (dim, repeats) = if self.quick { (3, 1) } else { (4, 3) };
+        let none_means = |given: &[u32], default: u32| {
+            if given.is_empty() { vec![default] } else { given.to_vec() }
+        };
+        Options {
+            topologies: self.topology.clone(),
+            dims: none_means(&self.dim, dim),
+            modes: if self.modes.is_empty() { Mode::ALL.to_vec() } else { self.modes.clone() },
+            repeats: self.repeat.unwrap_or(repeats),
+            preset: self.preset,
+            overrides: self.knobs.over(Overrides::default()),
+            override_words: self.knobs.words(),
+            window_ms: self.window.map(u64::from),
+            horizon_ms: self.horizon.into(),
+            spacing_ms: self.spacing.into(),
+            calibrate_rounds: self.calibrate_rounds,
+            trace_format: self.trace_format,
+            out: self.out.clone().unwrap_or_else(free_dir),
+        }
+    }
+}
+
+/// The first folder `out/N` that does not exist: no experiment overwrites another.
+fn free_dir() -> PathBuf {
+    let dirs = (1_u32..).map(|number| PathBuf::from("out").join(number.to_string()));
+    dirs.into_iter().find(|dir| !dir.exists()).unwrap_or_else(|| PathBuf::from("out"))
+}
+
+/// Reads a time such as `500ms`, `0.5s`, `2s` or `500` (milliseconds).
+fn parse_millis(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is not a time: write it as 500ms or 0.5s");
+    let (number, factor) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1.0),
+        None => text.strip_suffix('s').map_or((text, 1.0), |number| (number, 1_000.0)),
+    };
+    let millis = number.trim().parse::<f64>().map_err(|_| wrong())? * factor;
+    // A day is more than any of these times can sensibly be.
+    if !(1.0..=86_400_000.0).contains(&millis) {
+        return Err(format!("`{text}` is out of range: use 1ms to 86400s"));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    Ok(millis.round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_with_and_without_unit() {
+        for (text, millis) in [("500ms", 500), ("0.5s", 500), ("2s", 2_000), ("20", 20)] {
+            assert_eq!(parse_millis(text), Ok(millis), "{text}");
+        }
+        for text in ["", "s", "-1s", "0", "fast", "1e99s", "NaN"] {
+            assert!(parse_millis(text).is_err(), "{text}");
+        }
+    }
+
+    fn setup(line: &str) -> NodeSetup {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Node(args) = cli.command else { panic!("a node") };
+        args.setup().unwrap()
+    }
+
+    #[test]
+    fn a_node_without_flags_has_sensible_doors() {
+        let setup = setup("kv-demo node");
+        assert_eq!(setup.bind.to_string(), BIND_DEFAULT);
+        assert_eq!(setup.http.map(|addr| addr.to_string()).as_deref(), Some(HTTP_DEFAULT));
+        assert_eq!((setup.name, setup.settings.mode), (None, Mode::Classic));
+    }
+
+    #[test]
+    fn knobs_travel_to_the_nodes_of_an_experiment_unchanged() {
+        let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off \
+                    --phase random";
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Experiment(args) = cli.command else { panic!("an experiment") };
+        let options = args.options();
+        let node = format!("kv-demo node {}", options.override_words.join(" "));
+        assert_eq!(setup(&node).settings.overrides, options.overrides);
+        assert_eq!(options.overrides.piggyback, Some(false));
+    }
+}

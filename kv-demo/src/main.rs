@@ -1,0 +1,153 @@
+//! The `kv-demo` binary: reads the command line, calls the library, prints errors in one line.
+
+mod cli;
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use kv_demo::experiment::{self, ExperimentError};
+use kv_demo::members::{self, Door};
+use kv_demo::node::{self, Control};
+use kv_demo::report::Results;
+use kv_demo::topology::{Plan, Ports, to_ini, to_toml};
+use tracing_subscriber::EnvFilter;
+
+use cli::{
+    CalibrateArgs, Cli, Command, ExperimentArgs, ExperimentCommand, MembersArgs, OutputFormat,
+    ReportArgs, TopologyArgs,
+};
+
+/// What a shell sees after an interrupt.
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Node(args) => run_node(*args),
+        Command::Members(args) => print_members(&args),
+        Command::Topology(args) => print_topology(&args),
+        Command::Experiment(args) => run_experiment(&args),
+        Command::Report(args) => report(&args),
+        Command::Flood => experiment::flood::run_node().map_err(Into::into),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // `kv-demo members | head`: the reader has seen enough.
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv-demo: {error}");
+            match error.downcast_ref() {
+                Some(ExperimentError::Interrupted { .. }) => ExitCode::from(EXIT_INTERRUPTED),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn run_node(args: cli::NodeArgs) -> Outcome {
+    let setup = args.setup()?;
+    let quiet = if setup.control == Control::Orders { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(node::run(&setup)?)
+}
+
+fn print_members(args: &MembersArgs) -> Outcome {
+    let (door, mut out) = (Door::new(args.http), io::stdout().lock());
+    if args.watch {
+        members::watch(&door, args.format, &mut out)?;
+    } else {
+        members::print(&door, args.format, &mut out)?;
+    }
+    Ok(())
+}
+
+fn print_topology(args: &TopologyArgs) -> Outcome {
+    let ports = Ports { gossip: args.port, http: args.http_port };
+    let plan = Plan::new(args.topology, args.dim, &args.hosts, ports)?;
+    let text = match args.format {
+        kv_demo::config::Format::Ini => to_ini(&plan),
+        kv_demo::config::Format::Toml => to_toml(&plan),
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn run_experiment(args: &ExperimentArgs) -> Outcome {
+    experiment::catch_interrupts()?;
+    let program = std::env::current_exe()?;
+    if let Some(ExperimentCommand::Calibrate(args)) = &args.calibrate {
+        return calibrate(&program, args);
+    }
+    let options = args.options();
+    let results = experiment::run_all(&program, &options)?;
+    print_results(&results, args.format, &options.out)
+}
+
+fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
+    let found = experiment::calibrate(program, args.topology, args.dim, args.repeat)?;
+    let statistics: kv_demo::summary::Statistics = found.rounds_ms.iter().copied().collect();
+    let mut out = io::stdout().lock();
+    match args.format {
+        OutputFormat::Json => {
+            let object = serde_json::json!({
+                "topology": found.topology,
+                "dim": found.dim,
+                "rounds": found.rounds_ms.len(),
+                "incomplete": found.incomplete,
+                "median_ms": statistics.median(),
+                "mean_ms": statistics.mean(),
+                "std_ms": statistics.std(),
+            });
+            writeln!(out, "{object}")?;
+        }
+        OutputFormat::Table => {
+            let number = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
+            writeln!(
+                out,
+                "a bare flood of {}-{} takes {} ms here (median of {}; mean {}, std {}; {} lost)",
+                found.topology,
+                found.dim,
+                number(statistics.median()),
+                found.rounds_ms.len(),
+                number(statistics.mean()),
+                number(statistics.std()),
+                found.incomplete,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn report(args: &ReportArgs) -> Outcome {
+    let results = experiment::report_again(&args.dir)?;
+    print_results(&results, args.format, &args.dir)
+}
+
+fn print_results(results: &Results, format: OutputFormat, dir: &Path) -> Outcome {
+    let mut out = io::stdout().lock();
+    match format {
+        OutputFormat::Json => writeln!(out, "{}", results.to_json().trim_end())?,
+        OutputFormat::Table => {
+            writeln!(out, "{}", results.to_table().trim_end())?;
+            writeln!(out, "\nresults, plots and traces are in {}", dir.display())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! The node's application: the replica, its messages, the changes, the trace.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumormill::{Channel, Datagram, Event, Fact, Instant, Node, Params, RumorId};
+use rumormill_mio::{App, Ctl, NodeKey, wall_clock};
+use tokio::sync::oneshot;
+
+use super::changes::{Change, ChangeLog};
+use super::command::Command;
+use super::control::{self, Order, Report};
+use super::view::MembersView;
+use crate::replica::{CHANNEL, Replica, WriteError};
+use crate::settings::Settings;
+use crate::store::Version;
+use crate::trace::{self, RumorTag, TraceWriter, Why};
+
+/// The coordinator hears of a receipt this much later: its wake-up would disturb the spreading that
+/// is being measured. The trace has the true time.
+const REPORT_AFTER: Duration = Duration::from_millis(50);
+/// Longest queue of those who wait for the next change.
+const WAITING_MAX: usize = 64;
+/// The whole state is encoded for push/pulls at most for this part of the time: 1 in 20.
+const STATE_COST_SHARE: u32 = 20;
+
+/// Whom the node works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Master {
+    /// People and programs, through its doors.
+    Itself,
+    /// The coordinator of an experiment.
+    Coordinator,
+}
+
+#[derive(Debug)]
+pub(crate) struct KvApp {
+    settings: Settings,
+    master: Master,
+    replica: Replica,
+    changes: ChangeLog,
+    waiting: Vec<(u64, oneshot::Sender<Vec<Change>>)>,
+    trace: Option<TraceWriter<File>>,
+    /// When the state may be encoded again, after it changed.
+    state_at: Instant,
+    is_state_stale: bool,
+    key: Option<NodeKey>,
+    live_reported: usize,
+    barrier: Barrier,
+    /// Receipts that the coordinator has not heard of, and when it will.
+    infected: Vec<u64>,
+    report_at: Instant,
+    is_leaving: bool,
+}
+
+/// Where a node stands at the experiment's barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Barrier {
+    /// Not all nodes see all nodes yet.
+    Ahead,
+    /// They do, and the last news about members is being told.
+    Settling,
+    /// There is none left.
+    Passed,
+}
+
+impl KvApp {
+    pub(crate) fn new(
+        settings: Settings,
+        master: Master,
+        trace: Option<TraceWriter<File>>,
+    ) -> Self {
+        Self {
+            replica: Replica::new(settings.mode, b""),
+            settings,
+            master,
+            changes: ChangeLog::default(),
+            waiting: Vec::new(),
+            trace,
+            state_at: Instant::ZERO,
+            is_state_stale: false,
+            key: None,
+            live_reported: 0,
+            barrier: Barrier::Ahead,
+            infected: Vec::new(),
+            report_at: Instant::ZERO,
+            is_leaving: false,
+        }
+    }
+
+    /// Tells the application which node is its own, and begins the trace under its label.
+    pub(crate) fn adopt(&mut self, key: NodeKey, node: &Node, label: &str) {
+        let (mode, local) = (self.settings.mode, node.local());
+        self.key = Some(key);
+        self.replica = Replica::new(mode, local.name.as_bytes());
+        let (node, addr) = (label.to_owned(), local.addr);
+        self.record(&trace::Event::Node { t: unix_ns(), node, addr, mode }, None);
+    }
+
+    // ── The store ───────────────────────────────────────────────────────────────────────────────
+
+    fn write(
+        &mut self,
+        ctl: &mut Ctl<'_>,
+        key: &[u8],
+        value: Option<Bytes>,
+    ) -> Result<Version, WriteError> {
+        let Some(node) = self.key.filter(|_| !self.is_leaving) else {
+            return Err(WriteError::Leaving);
+        };
+        let len_max = ctl.node(node).broadcast_len_max();
+        let write = self.replica.prepare(unix_ms(), key, value, len_max)?;
+        let thesis_id = write.thesis_id;
+        let t = unix_ns();
+        let told = ctl.act(node, |node, now| node.broadcast(now, write.channel, &write.payload));
+        let id = told.map_err(|error| match error {
+            rumormill::BroadcastError::TooLarge { len, max } => WriteError::TooLarge { len, max },
+            _ => WriteError::Leaving,
+        })?;
+        self.record(&trace::Event::Create { t, id: tag(&id) }, thesis_id.map(|id| id.0));
+        self.note_infection(t, ctl.now());
+        self.replica.commit(write)
+    }
+
+    fn on_rumor(&mut self, t: u64, now: Instant, id: &RumorId, arrival: &Arrival<'_>) {
+        let received = self.replica.receive(unix_ms(), arrival.channel, arrival.payload);
+        let thesis_id = match received {
+            Ok(thesis_id) => thesis_id,
+            Err(error) => {
+                tracing::warn!(from = %arrival.from, %error, "a message was not applied");
+                None
+            }
+        };
+        let event = trace::Event::Recv {
+            t,
+            id: tag(id),
+            from: Some(arrival.from),
+            hop: arrival.hop.map(u32::from),
+        };
+        self.record(&event, thesis_id.map(|id| id.0));
+        self.note_infection(t, now);
+    }
+
+    fn on_state(&mut self, from: SocketAddr, state: &[u8]) {
+        match self.replica.merge_state(unix_ms(), state) {
+            Ok(0) => {}
+            Ok(refused) => {
+                tracing::warn!(%from, refused, "entries of a peer's state were not applied");
+            }
+            Err(error) => tracing::warn!(%from, %error, "a peer's state makes no sense"),
+        }
+    }
+
+    /// Encodes the state for push/pulls after it changed, at the end of a turn, and not so often
+    /// that it would take a large part of the time.
+    fn refresh_state(&mut self, ctl: &mut Ctl<'_>) {
+        self.is_state_stale |= self.replica.take_changed();
+        let Some(node) = self.key else { return };
+        let began = ctl.now();
+        if !self.is_state_stale || began < self.state_at {
+            return;
+        }
+        self.is_state_stale = false;
+        match self.replica.state() {
+            Ok(state) => ctl.act(node, |node, _| node.set_channel_state(CHANNEL, state)),
+            Err(error) => tracing::error!(%error, "push/pulls keep the last state that fits"),
+        }
+        let cost = ctl.now().saturating_since(began);
+        self.state_at = ctl.now() + cost * STATE_COST_SHARE;
+    }
+
+    // ── Experiments ─────────────────────────────────────────────────────────────────────────────
+
+    fn on_order(&mut self, ctl: &mut Ctl<'_>, order: Order) {
+        let Some(node) = self.key else { return };
+        match order {
+            Order::Start { neighbors, seed, push_pull_ms, retransmit_mult } => {
+                self.settings.neighbors = neighbors;
+                let mut config = self.settings.config();
+                config.push_pull_interval = Some(Duration::from_millis(push_pull_ms));
+                config.retransmit_mult = retransmit_mult;
+                self.set_params(ctl, config);
+                let seeds: Vec<SocketAddr> = seed.into_iter().collect();
+                ctl.act(node, |node, now| node.join(now, &seeds));
+            }
+            Order::Settle => {
+                self.set_params(ctl, self.settings.config());
+                self.barrier = Barrier::Settling;
+            }
+            Order::Finish => self.finish(ctl),
+            Order::Flood { .. } => tracing::error!("only a calibration node floods"),
+        }
+    }
+
+    fn set_params(&self, ctl: &mut Ctl<'_>, config: rumormill::Config) {
+        let Some(node) = self.key else { return };
+        match Params::try_from(config) {
+            Ok(params) => ctl.act(node, |node, now| node.set_params(now, params)),
+            Err(error) => {
+                tracing::error!(%error, "the experiment's parameters do not fit together");
+                ctl.stop();
+            }
+        }
+    }
+
+    fn finish(&mut self, ctl: &mut Ctl<'_>) {
+        let counters = self.key.map(|key| counters(ctl.node(key))).unwrap_or_default();
+        self.record(&trace::Event::End { t: unix_ns(), counters }, None);
+        self.flush_trace();
+        control::report(&Report::Done);
+        ctl.stop();
+    }
+
+    fn note_infection(&mut self, t: u64, now: Instant) {
+        if self.master == Master::Coordinator {
+            self.infected.push(t);
+            self.report_at = now + REPORT_AFTER;
+        }
+    }
+
+    fn report_progress(&mut self, ctl: &Ctl<'_>) {
+        let Some(node) = self.key else { return };
+        if ctl.now() >= self.report_at {
+            for t in self.infected.drain(..) {
+                control::report(&Report::Infected { t });
+            }
+        }
+        let live = ctl.node(node).live_members();
+        if live != self.live_reported {
+            self.live_reported = live;
+            control::report(&Report::Live { members: live });
+        }
+        if self.barrier == Barrier::Settling && ctl.node(node).updates_waiting() == 0 {
+            self.barrier = Barrier::Passed;
+            control::report(&Report::Settled);
+        }
+    }
+
+    // ── The trace ───────────────────────────────────────────────────────────────────────────────
+
+    fn record(&mut self, event: &trace::Event, thesis_id: Option<i64>) {
+        let Some(trace) = &mut self.trace else { return };
+        if let Err(error) = trace.record(event, thesis_id) {
+            tracing::error!(%error, "the trace cannot be written and ends here");
+            self.trace = None;
+        }
+    }
+
+    pub(crate) fn flush_trace(&mut self) {
+        if let Some(Err(error)) = self.trace.as_mut().map(TraceWriter::flush) {
+            tracing::error!(%error, "the end of the trace could not be written");
+        }
+    }
+
+    // ── Changes ─────────────────────────────────────────────────────────────────────────────────
+
+    fn on_change(&mut self, ctl: &Ctl<'_>, node: NodeKey, fact: &Fact) {
+        let own = ctl.node(node).local().name.clone();
+        let Some(change) = self.changes.record(unix_ms(), fact, &own) else { return };
+        tracing::info!(member = %change.member, cause = %change.cause, "{}", change.what.name());
+        for (after, reply) in self.waiting.drain(..) {
+            // Whoever gave up waiting has dropped the other end.
+            let _ = reply.send(self.changes.since(after));
+        }
+    }
+
+    fn on_changes_wanted(&mut self, after: u64, reply: oneshot::Sender<Vec<Change>>) {
+        self.waiting.retain(|(_, reply)| !reply.is_closed());
+        // A number from a later life of this node would wait for ever.
+        let after = after.min(self.changes.last());
+        let news = self.changes.since(after);
+        if news.is_empty() && self.waiting.len() < WAITING_MAX {
+            self.waiting.push((after, reply));
+        } else {
+            let _ = reply.send(news);
+        }
+    }
+
+    fn leave(&mut self, ctl: &mut Ctl<'_>) {
+        match self.key {
+            Some(key) if !self.is_leaving => {
+                self.is_leaving = true;
+                tracing::info!("leaving the cluster; interrupt again to end at once");
+                ctl.act(key, Node::leave);
+            }
+            _ => ctl.stop(),
+        }
+    }
+}
+
+/// What is needed of a rumour that came.
+struct Arrival<'a> {
+    channel: Channel,
+    payload: &'a [u8],
+    from: SocketAddr,
+    hop: Option<u8>,
+}
+
+impl App for KvApp {
+    type Command = Command;
+
+    fn on_event(&mut self, ctl: &mut Ctl<'_>, node: NodeKey, event: Event) {
+        self.on_change(ctl, node, &event.fact);
+        match event.fact {
+            Fact::Rumor { id, channel, hop, from, payload } => {
+                // The receipt counts from when the datagram was handed in.
+                let since = ctl.now().saturating_since(event.at);
+                let t = unix_ns().saturating_sub(nanos(since));
+                let arrival = Arrival { channel, payload: &payload, from, hop };
+                self.on_rumor(t, ctl.now(), &id, &arrival);
+            }
+            Fact::PeerState { from, channel: CHANNEL, bytes, .. } => self.on_state(from, &bytes),
+            Fact::LeaveDone => ctl.stop(),
+            _ => {}
+        }
+    }
+
+    fn on_command(&mut self, ctl: &mut Ctl<'_>, command: Command) {
+        // A reply that nobody waits for any more is dropped.
+        match command {
+            Command::Write { key, value, reply } => {
+                let _ = reply.send(self.write(ctl, &key, value));
+            }
+            Command::Get { key, reply } => {
+                let entry = self.replica.store().entry(&key);
+                let found = entry.and_then(|entry| {
+                    entry.value.clone().map(|value| (value, entry.version.clone()))
+                });
+                let _ = reply.send(found);
+            }
+            Command::Members { reply } => {
+                if let Some(key) = self.key {
+                    let last = self.changes.last();
+                    let _ = reply.send(MembersView::of(ctl.node(key), ctl.now(), last));
+                }
+            }
+            Command::Changes { after, reply } => self.on_changes_wanted(after, reply),
+            Command::Join(seeds) => {
+                if let Some(key) = self.key {
+                    ctl.act(key, |node, now| node.join(now, &seeds));
+                }
+            }
+            Command::Leave => self.leave(ctl),
+            Command::Order(order) => self.on_order(ctl, order),
+            Command::Abandoned => {
+                self.flush_trace();
+                ctl.stop();
+            }
+        }
+    }
+
+    fn on_datagram(&mut self, _: NodeKey, to: SocketAddr, len: usize, datagram: &Datagram) {
+        if self.trace.is_none() || datagram.rumors().is_empty() {
+            return;
+        }
+        let rumors = datagram.rumors().iter().map(|&(id, copies)| (RumorTag(id.0), copies));
+        let event = trace::Event::Send {
+            t: unix_ns(),
+            to,
+            why: why(datagram.cause),
+            bytes: u32::try_from(len).unwrap_or(u32::MAX),
+            rumors: rumors.collect(),
+        };
+        self.record(&event, None);
+    }
+
+    fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
+        self.refresh_state(ctl);
+        if self.master == Master::Coordinator {
+            self.report_progress(ctl);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let state = self.is_state_stale.then_some(self.state_at);
+        let report = (!self.infected.is_empty()).then_some(self.report_at);
+        state.into_iter().chain(report).min()
+    }
+}
+
+fn counters(node: &Node) -> std::collections::BTreeMap<String, u64> {
+    let stats = node.stats();
+    let counters = [
+        ("packets_received", stats.packets_received),
+        ("packets_sent", stats.packets_sent),
+        ("bytes_sent", stats.bytes_sent),
+        ("rumor_duplicates", stats.rumor_duplicates),
+        ("rumor_copies_tick", stats.rumor_copies_tick),
+        ("rumor_copies_forwarded", stats.rumor_copies_forwarded),
+        ("rumor_copies_piggybacked", stats.rumor_copies_piggybacked),
+        ("rumors_dropped", stats.rumors_dropped),
+        ("probes_failed", stats.probes_failed),
+        ("refutations", stats.refutations),
+        ("lag_max_us", u64::try_from(stats.lag_max.as_micros()).unwrap_or(u64::MAX)),
+    ];
+    counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+const fn why(cause: rumormill::Cause) -> Why {
+    use rumormill::Cause;
+    match cause {
+        Cause::Tick => Why::Tick,
+        Cause::Forward => Why::Now,
+        Cause::Probe => Why::Probe,
+        Cause::RelayedProbe => Why::Relay,
+        Cause::ProbeRequest => Why::Ask,
+        Cause::Ack => Why::Ack,
+        Cause::Nack => Why::Nack,
+        Cause::Direct => Why::Other,
+    }
+}
+
+fn tag(id: &RumorId) -> RumorTag {
+    RumorTag(id.short().0)
+}
+
+pub(crate) fn unix_ns() -> u64 {
+    nanos(wall_clock())
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(wall_clock().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

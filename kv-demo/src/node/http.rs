@@ -1,0 +1,195 @@
+//! The HTTP door: the original's `/add`, `/del` and `/get`, and `/members` and `/events` for
+//! people and programs that watch. It lives on a thread of its own and asks the loop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use bytes::Bytes;
+use rumormill_mio::Handle;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::command::Command;
+use crate::replica::WriteError;
+use crate::store::{StoreError, Version};
+
+/// Longest wait of `/events` for the next change, in milliseconds.
+const WAIT_MAX_MS: u64 = 30_000;
+
+/// The version of a value, as `milliseconds+counter by origin`.
+const VERSION: HeaderName = HeaderName::from_static("kv-version");
+
+/// Serves on a thread of its own until the process ends.
+///
+/// # Errors
+///
+/// If the listener or the thread cannot be set up.
+pub(crate) fn serve(listener: TcpListener, handle: Handle<Command>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let serve = move || {
+        let served = runtime.block_on(async { axum::serve(listener, routes(handle)).await });
+        if let Err(error) = served {
+            tracing::error!(%error, "the HTTP door has closed");
+        }
+    };
+    std::thread::Builder::new().name("http".to_owned()).spawn(serve).map(drop)
+}
+
+fn routes(handle: Handle<Command>) -> Router {
+    Router::new()
+        .route("/", get(help))
+        .route("/add", get(add).post(add))
+        .route("/del", get(del).post(del))
+        .route("/get", get(look_up))
+        .route("/members", get(members))
+        .route("/events", get(events))
+        .with_state(handle)
+}
+
+/// An answer that is not 200: one line that names the fix.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, format!("{}\n", self.1)).into_response()
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        let status = match &error {
+            WriteError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            WriteError::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            WriteError::Store(StoreError::KeysFull { .. } | StoreError::BytesFull { .. }) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            WriteError::Store(StoreError::Invalid(_)) | WriteError::Thesis(_) => {
+                StatusCode::BAD_REQUEST
+            }
+        };
+        Self(status, error.to_string())
+    }
+}
+
+/// Asks the loop and waits for its answer.
+async fn ask<T>(
+    handle: &Handle<Command>,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    let unavailable = |why: &str| Refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
+    handle.send(command(reply)).map_err(|error| match error {
+        rumormill_mio::HandleError::Full(_) => unavailable("the node is overloaded, try again"),
+        rumormill_mio::HandleError::Stopped(_) => unavailable("the node is stopping"),
+    })?;
+    answer.await.map_err(|_| unavailable("the node is stopping"))
+}
+
+async fn help() -> &'static str {
+    "GET /add?key=K&val=V   store a value\n\
+     GET /del?key=K         delete a key\n\
+     GET /get?key=K         its value, or 404\n\
+     GET /members           the members, JSON\n\
+     GET /events?after=N    changes after number N, JSON; &wait_ms=M waits for one\n"
+}
+
+#[derive(Deserialize)]
+struct KeyAndValue {
+    key: Option<String>,
+    val: Option<String>,
+}
+
+impl KeyAndValue {
+    fn key(&self) -> Result<Bytes, Refusal> {
+        let missing = || Refusal(StatusCode::BAD_REQUEST, "say which key: ?key=K".to_owned());
+        self.key.as_deref().map(|key| Bytes::copy_from_slice(key.as_bytes())).ok_or_else(missing)
+    }
+}
+
+async fn add(
+    State(handle): State<Handle<Command>>,
+    Query(query): Query<KeyAndValue>,
+) -> Result<HeaderMap, Refusal> {
+    let key = query.key()?;
+    let missing = || Refusal(StatusCode::BAD_REQUEST, "say which value: &val=V".to_owned());
+    let value = query.val.as_deref().map(|val| Bytes::copy_from_slice(val.as_bytes()));
+    let value = Some(value.ok_or_else(missing)?);
+    let written = ask(&handle, |reply| Command::Write { key, value, reply }).await?;
+    Ok(version_header(&written?))
+}
+
+async fn del(
+    State(handle): State<Handle<Command>>,
+    Query(query): Query<KeyAndValue>,
+) -> Result<HeaderMap, Refusal> {
+    let key = query.key()?;
+    let written = ask(&handle, |reply| Command::Write { key, value: None, reply }).await?;
+    Ok(version_header(&written?))
+}
+
+async fn look_up(
+    State(handle): State<Handle<Command>>,
+    Query(query): Query<KeyAndValue>,
+) -> Result<Response, Refusal> {
+    let key = query.key()?;
+    Ok(match ask(&handle, |reply| Command::Get { key, reply }).await? {
+        Some((value, version)) => (version_header(&version), value).into_response(),
+        // No words: scripts of the original take the body for the value.
+        None => StatusCode::NOT_FOUND.into_response(),
+    })
+}
+
+fn version_header(version: &Version) -> HeaderMap {
+    let text = format!("{} by {}", version.at, version.origin.escape_ascii());
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(VERSION, value);
+    }
+    headers
+}
+
+async fn members(State(handle): State<Handle<Command>>) -> Result<Response, Refusal> {
+    Ok(Json(ask(&handle, |reply| Command::Members { reply }).await?).into_response())
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn events(
+    State(handle): State<Handle<Command>>,
+    Query(After { after, wait_ms }): Query<After>,
+) -> Result<Response, Refusal> {
+    let wait = Duration::from_millis(wait_ms.min(WAIT_MAX_MS));
+    let changes = ask(&handle, |reply| Command::Changes { after, reply });
+    match tokio::time::timeout(wait.max(Duration::from_millis(1)), changes).await {
+        Ok(changes) => Ok(Json(changes?).into_response()),
+        // Nothing happened in that time.
+        Err(_) => Ok(Json(Vec::<super::Change>::new()).into_response()),
+    }
+}
+
+/// Binds the door.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(addr)
+}

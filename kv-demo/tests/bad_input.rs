@@ -1,0 +1,105 @@
+//! Bad input: one line that names the fix, and an exit code that is not 0.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+mod common;
+
+use std::net::{TcpListener, UdpSocket};
+
+use common::{Dir, binary, refusal};
+
+const GOOD: &str = "[nodes.Node1]\nbind = \"127.0.0.1:0\"\n[nodes.Node2]\nbind = \"127.0.0.1:0\"\n";
+
+fn node_of(file: &std::path::Path, name: &str) -> String {
+    refusal(binary().args(["node", "--config", file.to_str().unwrap(), "--name", name]))
+}
+
+#[test]
+fn a_name_that_is_not_in_the_file() {
+    let dir = Dir::new("no-name");
+    let text = node_of(&dir.file("two.toml", GOOD), "Node9");
+    assert!(text.contains("two.toml") && text.contains("Node9"), "{text}");
+    assert!(text.contains("Node1"), "it lists the names that are there: {text}");
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let text = node_of(std::path::Path::new("nowhere.toml"), "Node1");
+    assert!(text.contains("nowhere.toml"), "{text}");
+}
+
+#[test]
+fn malformed_files_are_named_with_their_line() {
+    let dir = Dir::new("malformed");
+    for (file, text) in [
+        ("broken.toml", "[nodes.Node1]\nbind = \n"),
+        ("port.toml", "[nodes.Node1]\nbind = \"127.0.0.1:99999\"\n"),
+        ("key.toml", "[nodes.Node1]\nbnid = \"127.0.0.1:1\"\n"),
+        ("broken.ini", "[Node1\nbindAddr=127.0.0.1\n"),
+        ("port.ini", "[Node1]\nbindAddr=127.0.0.1\nbindPort=many\n"),
+        ("missing.ini", "[Node1]\nbindAddr=127.0.0.1\n"),
+    ] {
+        let refused = node_of(&dir.file(file, text), "Node1");
+        assert!(refused.contains(file), "{file}: {refused}");
+        assert!(refused.contains(':'), "{file}: {refused}");
+    }
+}
+
+#[test]
+fn a_gossip_port_that_is_taken() {
+    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap().to_string();
+    let text = refusal(binary().args(["node", "--bind", &taken, "--http", "127.0.0.1:0"]));
+    assert!(text.contains(&taken) && text.contains("bind another port"), "{text}");
+}
+
+#[test]
+fn an_http_port_that_is_taken() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap().to_string();
+    let text = refusal(binary().args(["node", "--bind", "127.0.0.1:0", "--http", &taken]));
+    assert!(text.contains(&taken) && text.contains("--http"), "{text}");
+}
+
+#[test]
+fn an_address_of_another_host() {
+    let text = refusal(binary().args(["node", "--bind", "192.0.2.1:1", "--http", "127.0.0.1:0"]));
+    assert!(text.contains("192.0.2.1"), "{text}");
+}
+
+#[test]
+fn numbers_that_do_not_fit() {
+    let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let text = refusal(binary().args(doors).args(["--fanout", "0"]));
+    assert!(text.contains("gossip_fanout") && text.contains("between 1 and 64"), "{text}");
+    let text = refusal(binary().args(["experiment", "--fanout", "999"]));
+    assert!(text.contains("gossip_fanout"), "{text}");
+}
+
+#[test]
+fn a_trace_that_cannot_be_written() {
+    let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let text = refusal(binary().args(doors).args(["--trace", "/nowhere/at/all.log"]));
+    assert!(text.contains("/nowhere/at/all.log"), "{text}");
+}
+
+#[test]
+fn nobody_at_the_door() {
+    let text = refusal(binary().args(["members", "--http", "127.0.0.1:1"]));
+    assert!(text.contains("127.0.0.1:1") && text.contains("--http"), "{text}");
+}
+
+#[test]
+fn topologies_that_do_not_exist() {
+    let text = refusal(binary().args(["topology", "ring", "--dim", "99"]));
+    assert!(text.contains("99"), "{text}");
+    let hosts = ["topology", "ring", "--dim", "1", "--hosts", "10.0.0.1,10.0.0.2,10.0.0.3"];
+    assert!(!refusal(binary().args(hosts)).is_empty());
+}
+
+#[test]
+fn a_folder_without_runs() {
+    let dir = Dir::new("no-runs");
+    let text = refusal(binary().args(["report", dir.path().to_str().unwrap()]));
+    assert!(text.contains("no runs"), "{text}");
+}

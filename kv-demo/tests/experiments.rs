@@ -1,0 +1,172 @@
+//! Experiments as people run them: with processes, from the command line.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Dir, binary, signal_process, wait_for};
+use kv_demo::report::Results;
+use serde_json::Value;
+
+/// A small and fast experiment with its own numbers.
+fn small(out: &Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = binary();
+    let out = out.to_str().unwrap();
+    command.args(["experiment", "--out", out, "--interval", "100ms", "--window", "1s"]);
+    command.args(["--spacing", "2ms", "--calibrate-rounds", "3"]).args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Processes whose command line names this folder: the nodes of an experiment in it.
+#[cfg(target_os = "linux")]
+fn processes_in(dir: &Path) -> usize {
+    let needle = dir.to_str().unwrap().as_bytes().to_vec();
+    let own = std::process::id().to_string();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.bytes().all(|byte| byte.is_ascii_digit()) && name != own
+    });
+    pids.filter(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.windows(needle.len()).any(|window| window == needle)
+    })
+    .count()
+}
+
+#[test]
+fn all_modes_reach_everybody_and_the_results_say_what_the_issue_promises() {
+    let dir = Dir::new("modes");
+    let output =
+        small(dir.path(), &["--dim", "2", "--repeat", "1", "--format", "json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let runs = object["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 4);
+    for run in runs {
+        for field in [
+            "topology",
+            "dim",
+            "nodes",
+            "mode",
+            "overlay",
+            "repeat",
+            "runtime",
+            "preset",
+            "convergence_rate",
+            "convergence_ms",
+            "tick_copies_until_convergence",
+            "tick_copies_in_window",
+            "immediate_copies",
+            "piggybacked_copies",
+            "datagrams_in_window",
+            "bytes_in_window",
+            "rmr",
+            "last_delivery_hop",
+            "infected_per_epoch",
+        ] {
+            assert!(run.get(field).is_some_and(|value| !value.is_null()), "{field}: {run}");
+        }
+        assert_eq!(run["convergence_rate"], 1.0, "{run}");
+        let infected: u64 =
+            run["infected_per_epoch"].as_array().unwrap().iter().filter_map(Value::as_u64).sum();
+        assert_eq!(infected, 4, "{run}");
+    }
+    for group in object["summary"].as_array().unwrap() {
+        for field in ["mean", "trimmed_mean", "best_quartile_mean", "variance", "std", "ci95"] {
+            assert!(group.get(field).is_some(), "{field}: {group}");
+        }
+    }
+    assert_eq!(object["header"]["barrier"]["push_pull_ms"], 1_000);
+    let matching = runs.iter().find(|run| run["mode"] == "matching").unwrap();
+    assert_eq!(matching["overlay"], "static");
+    assert_eq!(matching["immediate_copies"], 5, "N(d-1)+1 copies of a flood");
+    let files: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for name in ["results.json", "results.csv"] {
+        assert!(files.iter().any(|file| file == name), "{files:?}");
+    }
+    assert_eq!(files.iter().filter(|file| file.ends_with(".svg")).count(), 2, "{files:?}");
+}
+
+#[test]
+fn a_report_from_the_traces_equals_the_results_of_the_experiment() {
+    let dir = Dir::new("report");
+    let status = small(dir.path(), &["--topology", "ring", "--dim", "2", "--repeat", "1"])
+        .args(["--modes", "classic,matching"])
+        .output()
+        .unwrap()
+        .status;
+    assert!(status.success());
+    let path = dir.path().join("results.json");
+    let before = Results::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let table = binary().arg("report").arg(dir.path()).output().unwrap();
+    assert!(String::from_utf8(table.stdout).unwrap().contains("ring of dimension 2"));
+    assert_eq!(Results::read(&path).unwrap(), before);
+}
+
+#[test]
+fn traces_of_the_thesis_form_give_the_times_and_the_tick_copies() {
+    let dir = Dir::new("thesis");
+    let output = small(dir.path(), &["--dim", "2", "--repeat", "1", "--format", "json"])
+        .args(["--modes", "thesis-matching", "--trace-format", "thesis"])
+        .output()
+        .unwrap();
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run = &object["runs"][0];
+    assert_eq!(run["convergence_rate"], 1.0, "{run}");
+    assert!(run["tick_copies_in_window"].as_u64().unwrap() > 0, "{run}");
+    assert!(run["datagrams_in_window"].is_null(), "the original's log does not know: {run}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupt_leaves_no_process_behind_and_keeps_what_is_finished() {
+    let dir = Dir::new("interrupt");
+    let mut experiment = small(dir.path(), &["--dim", "3", "--repeat", "50"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("a second run is under way", || {
+        let runs = std::fs::read_dir(dir.path().join("runs")).ok()?.count();
+        (runs >= 2 && processes_in(dir.path()) >= 8).then_some(())
+    });
+    signal_process(experiment.id(), "INT");
+    let output = experiment.wait().unwrap();
+    assert_eq!(output.code(), Some(130));
+    assert_eq!(processes_in(dir.path()), 0);
+    let report = binary().arg("report").arg(dir.path()).output().unwrap();
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_coordinator_takes_its_nodes_along() {
+    let dir = Dir::new("orphans");
+    let mut experiment =
+        small(dir.path(), &["--dim", "3", "--repeat", "50"]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("nodes run", || (processes_in(dir.path()) >= 8).then_some(()));
+    experiment.kill().unwrap();
+    experiment.wait().unwrap();
+    wait_for("all nodes are gone", || (processes_in(dir.path()) == 0).then_some(()));
+}
+
+#[test]
+fn calibration_prints_the_floor_of_this_machine() {
+    let output = binary()
+        .args(["experiment", "calibrate", "--topology", "ring", "--dim", "3", "--repeat", "5"])
+        .args(["--format", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["rounds"], 5, "{object}");
+    assert!(object["median_ms"].as_f64().unwrap() > 0.0, "{object}");
+}

@@ -1,0 +1,219 @@
+//! Nodes as people run them: processes with doors and signals.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+mod common;
+
+use common::{Dir, Node, binary, wait_for};
+use kv_demo::node::What;
+
+#[test]
+fn a_value_written_at_one_node_is_read_at_another_and_a_delete_stays() {
+    let dir = Dir::new("values");
+    let a = Node::start(&dir, "a", &[]);
+    let b = Node::start(&dir, "b", &["--join", &a.join()]);
+    let c = Node::start(&dir, "c", &["--join", &a.join()]);
+    for node in [&a, &b, &c] {
+        node.wait_live(3);
+    }
+    assert_eq!(a.get("/add?key=color&val=dark%20green"), (200, String::new()));
+    for node in [&a, &b, &c] {
+        node.wait_value("color", Some("dark green"));
+    }
+    assert_eq!(c.get("/add?key=color&val=blue").0, 200);
+    for node in [&a, &b, &c] {
+        node.wait_value("color", Some("blue"));
+    }
+    assert_eq!(b.get("/del?key=color"), (200, String::new()));
+    for node in [&a, &b, &c] {
+        node.wait_value("color", None);
+    }
+}
+
+#[test]
+fn a_late_joiner_gets_all_keys_and_no_deleted_ones() {
+    let dir = Dir::new("late");
+    let a = Node::start(&dir, "a", &[]);
+    for number in 0..200 {
+        assert_eq!(a.get(&format!("/add?key=k{number}&val=v{number}")).0, 200);
+    }
+    a.get("/add?key=gone&val=v");
+    a.get("/del?key=gone");
+    let late = Node::start(&dir, "late", &["--join", &a.join()]);
+    late.wait_value("k199", Some("v199"));
+    for number in 0..200 {
+        late.wait_value(&format!("k{number}"), Some(&format!("v{number}")));
+    }
+    late.wait_value("gone", None);
+}
+
+#[test]
+fn the_thesis_modes_carry_the_same_writes() {
+    let dir = Dir::new("thesis");
+    let a = Node::start(&dir, "a", &["--mode", "thesis-classic"]);
+    let b = Node::start(&dir, "b", &["--mode", "thesis-classic", "--join", &a.join()]);
+    b.wait_live(2);
+    a.wait_live(2);
+    a.get("/add?key=mgossip&val=better");
+    b.wait_value("mgossip", Some("better"));
+    b.get("/del?key=mgossip");
+    a.wait_value("mgossip", None);
+}
+
+#[test]
+fn the_door_says_in_one_line_what_is_wrong_with_a_request() {
+    let dir = Dir::new("requests");
+    let a = Node::start(&dir, "a", &[]);
+    let long = "x".repeat(3_000);
+    for (path, status, hint) in [
+        ("/add?val=v", 400, "?key=K"),
+        ("/add?key=k", 400, "&val=V"),
+        ("/get", 400, "?key=K"),
+        ("/add?key=&val=v", 400, "key is empty"),
+        (&format!("/add?key=k&val={long}"), 413, "shorten the value"),
+    ] {
+        let (found, text) = a.get(path);
+        assert_eq!(found, status, "{path}: {text}");
+        assert!(text.contains(hint) && text.lines().count() == 1, "{path}: {text}");
+    }
+    assert_eq!(a.get("/nowhere").0, 404);
+    assert!(a.get("/").1.contains("/members"));
+    a.wait_value("k", None);
+}
+
+#[test]
+fn members_are_told_as_json_and_as_a_table() {
+    let dir = Dir::new("members");
+    let a = Node::start(&dir, "a", &[]);
+    let b = Node::start(&dir, "b", &["--join", &a.join()]);
+    b.wait_live(2);
+    let view = b.members();
+    let names: Vec<_> = view.members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!((names, view.node.as_str()), (vec!["a", "b"], "b"));
+    assert!(view.members.iter().all(|member| member.rumormill && member.state == "alive"));
+    let table = binary().args(["members", "--http", &b.http.to_string()]).output().unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("b (asked)") && table.contains("2 live"), "{table}");
+}
+
+#[test]
+fn a_terminated_node_says_goodbye_and_is_seen_as_left() {
+    let dir = Dir::new("leave");
+    let a = Node::start(&dir, "a", &[]);
+    let mut b = Node::start(&dir, "b", &["--join", &a.join()]);
+    a.wait_live(2);
+    b.wait_live(2);
+    b.signal("TERM");
+    assert!(b.wait_end().success(), "{}", b.log());
+    a.wait_change(What::Left, "b");
+    assert_eq!(a.state_of("b").as_deref(), Some("left"));
+}
+
+#[test]
+fn an_interrupted_node_that_is_alone_ends_at_once() {
+    let dir = Dir::new("alone");
+    let mut a = Node::start(&dir, "a", &[]);
+    a.signal("INT");
+    assert!(a.wait_end().success(), "{}", a.log());
+}
+
+/// The walk of the README: kill one of three, and read why.
+#[test]
+fn a_killed_node_is_suspected_then_failed_and_the_causes_are_told() {
+    let dir = Dir::new("kill");
+    let a = Node::start(&dir, "a", &[]);
+    let b = Node::start(&dir, "b", &["--join", &a.join()]);
+    let mut c = Node::start(&dir, "c", &["--join", &a.join()]);
+    for node in [&a, &b, &c] {
+        node.wait_live(3);
+    }
+    c.kill();
+    for node in [&a, &b] {
+        let suspected = node.wait_change(What::Suspected, "c");
+        assert!(suspected.cause.contains("answer"), "{}", suspected.cause);
+        let failed = node.wait_change(What::Failed, "c");
+        assert!(failed.cause.contains("time to refute ran out"), "{}", failed.cause);
+        node.wait_live(2);
+    }
+}
+
+#[test]
+fn an_unreachable_seed_is_retried_and_not_fatal() {
+    let dir = Dir::new("seed");
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let early = Node::start(&dir, "early", &["--join", &port.to_string()]);
+    let change = early.wait_change(What::SeedFailed, &port.to_string());
+    assert!(change.cause.contains("next one in"), "{}", change.cause);
+    let seed = Node::start_with(
+        &dir,
+        "seed",
+        &["node", "--bind", &port.to_string(), "--http", "127.0.0.1:0", "--preset", "local"],
+    );
+    early.wait_live(2);
+    seed.wait_live(2);
+    early.wait_change(What::SeedReached, &port.to_string());
+}
+
+#[test]
+fn a_seed_may_be_a_host_name() {
+    let dir = Dir::new("name");
+    let a = Node::start(&dir, "a", &[]);
+    let seed = format!("localhost:{}", a.gossip.port());
+    let b = Node::start(&dir, "b", &["--join", &seed]);
+    b.wait_live(2);
+}
+
+#[test]
+fn nodes_of_a_topology_file_form_their_cluster_in_both_formats() {
+    for format in ["ini", "toml"] {
+        let dir = Dir::new("topology");
+        // Two free ports, and their neighbours: a bus of two.
+        let base = free_port_block(2);
+        let text = binary()
+            .args(["topology", "bus", "--dim", "1", "--format", format])
+            .args(["--port", &base.to_string(), "--http-port", &(base + 2).to_string()])
+            .output()
+            .unwrap();
+        let file = dir.file(&format!("bus.{format}"), &String::from_utf8(text.stdout).unwrap());
+        let file = file.to_str().unwrap();
+        let node = |name: &str| {
+            let arguments = ["node", "--config", file, "--name", name, "--mode", "matching"];
+            Node::start_with(&dir, name, &arguments)
+        };
+        let (one, two) = (node("Node1"), node("Node2"));
+        one.wait_live(2);
+        two.wait_live(2);
+        one.get("/add?key=k&val=v");
+        two.wait_value("k", Some("v"));
+    }
+}
+
+/// The first of `count` gossip ports and as many HTTP ports behind them that are free now.
+fn free_port_block(count: u16) -> u16 {
+    wait_for("a block of free ports", || {
+        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = first.local_addr().unwrap().port();
+        drop(first);
+        let all_free = (base..=base.checked_add(2 * count)?)
+            .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+        all_free.then_some(base)
+    })
+}
+
+#[test]
+fn a_trace_of_the_thesis_form_has_the_originals_lines() {
+    let dir = Dir::new("trace");
+    let log = dir.path().join("Node1.log");
+    let trace = ["--trace", log.to_str().unwrap(), "--trace-format", "thesis"];
+    let mode = ["--mode", "thesis-classic"];
+    let mut a = Node::start(&dir, "a", &[&trace[..], &mode].concat());
+    let b = Node::start(&dir, "b", &[&mode[..], &["--join", &a.join()]].concat());
+    a.wait_live(2);
+    a.get("/add?key=mgossip&val=better");
+    b.wait_value("mgossip", Some("better"));
+    a.signal("TERM");
+    a.wait_end();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("I create a message called "), "{text}");
+    assert!(text.contains(&format!("I send a packet to {}, now time ", b.gossip)), "{text}");
+}
