@@ -261,6 +261,16 @@ fn a_payload_that_does_not_fit_a_datagram_is_refused_with_the_limit() {
 }
 
 #[test]
+fn a_rumour_larger_than_our_datagrams_is_delivered_and_not_kept() {
+    let mut cluster = settled(2, |_| with_mode(Mode::Classic));
+    let packet = [&[8], &vec![b'x'; 1_395][..]].concat();
+    cluster.act(0, |node, now| node.handle_packet(now, addr(9), &packet)).unwrap();
+    assert!(cluster.facts(0).iter().any(|fact| matches!(fact, Fact::Rumor { .. })));
+    assert_eq!(cluster.node(0).rumors_waiting(), 0);
+    assert_eq!(cluster.node(0).stats().rumors_dropped, 1);
+}
+
+#[test]
 fn the_thesis_modes_broadcast_on_channel_0_only() {
     let mut cluster = settled(2, |_| with_mode(Mode::ThesisMatching));
     let refused = cluster.act(0, |node, now| node.broadcast(now, CHANNEL, b"x"));

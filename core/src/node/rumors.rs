@@ -15,7 +15,7 @@ use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
 use crate::wire::message::MessageType;
-use crate::wire::packet::{CRC_OVERHEAD, PART_OVERHEAD};
+use crate::wire::packet::{self, COMPOUND_OVERHEAD, CRC_OVERHEAD, PART_OVERHEAD};
 use crate::wire::stream::USER_MESSAGE_MAX;
 
 impl Node {
@@ -96,22 +96,33 @@ impl Node {
 
     /// The largest payload that fits a datagram with its headers, beside nothing else.
     pub(super) fn rumor_payload_max(&self) -> usize {
-        let label = self.params.label.len();
-        let label = if label == 0 { 0 } else { label + 2 };
         let header = if self.params.rumor_mode.is_thesis() {
             0
         } else {
             Data::overhead(self.name.as_bytes().len())
         };
-        // One part of a compound: memberlist's budget reserves its header too.
-        let around = label + CRC_OVERHEAD + 2 + PART_OVERHEAD + 1 + header;
+        let around = self.datagram_overhead() + 1 + header;
         self.params.packet_size_max().saturating_sub(around)
+    }
+
+    /// What a datagram with one message costs beside the message. It is counted as a part of a
+    /// compound, as memberlist's budget does.
+    fn datagram_overhead(&self) -> usize {
+        packet::label_overhead(&self.params.label)
+            + CRC_OVERHEAD
+            + COMPOUND_OVERHEAD
+            + PART_OVERHEAD
     }
 
     /// Sends a rumour on its way: at once along links, or with the next tick.
     fn spread(&mut self, rumor: Arc<Rumor>, from: Option<MemberId>) {
         if self.table.live() < 2 {
             // Nobody to tell. Whoever comes later gets the application's state by push/pull.
+            return;
+        }
+        if rumor.message_len() + self.datagram_overhead() > self.params.packet_size_max() {
+            // It came in a larger datagram than this node sends: it would wait for ever.
+            self.stats.rumors_dropped += 1;
             return;
         }
         if self.params.rumor_mode != Mode::Matching {

@@ -60,7 +60,8 @@ pub struct Stats {
     pub rumor_copies_forwarded: u64,
     /// Copies that rode on probes, acks and the like.
     pub rumor_copies_piggybacked: u64,
-    /// Queued rumours dropped for lack of room, or of a recipient that understands them.
+    /// Rumours not passed on: no room in the queue, too large for our datagrams, or no recipient
+    /// that understands them.
     pub rumors_dropped: u64,
     /// Membership updates dropped for lack of room.
     pub updates_dropped: u64,

@@ -33,8 +33,17 @@ pub const PART_OVERHEAD: usize = 2;
 /// What the checksum layer costs.
 pub const CRC_OVERHEAD: usize = 5;
 
-const COMPOUND_OVERHEAD: usize = 2;
+/// What the compound layer costs beside its parts: type and count.
+pub const COMPOUND_OVERHEAD: usize = 2;
+
+/// What the label layer costs beside the label: type and length.
 const LABEL_OVERHEAD: usize = 2;
+
+/// What a label costs on every datagram, in bytes; nothing if it is empty.
+#[must_use]
+pub const fn label_overhead(label: &[u8]) -> usize {
+    if label.is_empty() { 0 } else { LABEL_OVERHEAD + label.len() }
+}
 
 /// Largest membership message: an alive message with the longest name and meta, a 16-byte address
 /// and all integers at their longest.
