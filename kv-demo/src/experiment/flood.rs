@@ -66,6 +66,7 @@ pub fn calibrate(
         let start = Order::Start { neighbors, seed: None, push_pull_ms: 0, retransmit_mult: 0 };
         cluster.order(index, &start);
     }
+    await_links(&mut cluster)?;
     let mut calibration = Calibration { topology, dim, rounds_ms: Vec::new(), incomplete: 0 };
     for round in 0..rounds {
         match flood_once(&mut cluster, round)? {
@@ -88,6 +89,16 @@ fn bound(cluster: &mut Cluster) -> Result<Vec<SocketAddr>, ClusterError> {
     };
     cluster.wait_until("all processes are up", START_MAX, take, String::new)?;
     Ok(addrs.into_iter().flatten().collect())
+}
+
+/// A node that does not know its links yet would swallow the flood.
+fn await_links(cluster: &mut Cluster) -> Result<(), ClusterError> {
+    let mut missing = cluster.len();
+    let take = |_: usize, report| {
+        missing -= usize::from(report == Report::Linked);
+        missing == 0
+    };
+    cluster.wait_until("all processes know their links", START_MAX, take, String::new)
 }
 
 /// The time from the start to the last receipt, in milliseconds.
@@ -171,6 +182,7 @@ impl Flooder {
                 Ok(Order::Start { neighbors, .. }) => {
                     // A second list would be a mistake of the coordinator; the first one holds.
                     let _ = self.neighbors.set(neighbors);
+                    control::report(&Report::Linked);
                 }
                 Ok(Order::Flood { round }) => self.flood(round, None),
                 Ok(Order::Settle) => {}

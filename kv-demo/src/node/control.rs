@@ -52,6 +52,8 @@ pub enum Report {
         /// The number.
         members: usize,
     },
+    /// It has its links and forwards whatever comes: calibration only.
+    Linked,
     /// It has taken the preset's values and has no membership news left to tell.
     Settled,
     /// It has the rumour.
