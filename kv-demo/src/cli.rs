@@ -42,6 +42,7 @@ pub(crate) enum Command {
     ///   kv-demo members --watch --http 127.0.0.1:30501
     ///
     /// SIGINT (Ctrl-C) and SIGTERM say goodbye to the cluster first; a second one ends at once.
+    /// RUST_LOG=debug logs more, RUST_LOG=warn less.
     #[command(verbatim_doc_comment)]
     Node(Box<NodeArgs>),
     /// Ask a running node about its members.

@@ -96,6 +96,14 @@ fn all_modes_reach_everybody_and_the_results_say_what_the_issue_promises() {
 }
 
 #[test]
+fn a_folder_that_holds_an_experiment_is_not_overwritten() {
+    let dir = Dir::new("occupied");
+    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    let text = common::refusal(&mut small(dir.path(), &[]));
+    assert!(text.contains("--out"), "{text}");
+}
+
+#[test]
 fn a_report_from_the_traces_equals_the_results_of_the_experiment() {
     let dir = Dir::new("report");
     let status = small(dir.path(), &["--topology", "ring", "--dim", "2", "--repeat", "1"])

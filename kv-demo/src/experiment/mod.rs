@@ -89,6 +89,12 @@ pub enum ExperimentError {
         /// What the system said.
         reason: String,
     },
+    /// The folder holds an experiment already.
+    #[error("{}: holds an experiment already, which would be overwritten: name another --out", out.display())]
+    Occupied {
+        /// The folder.
+        out: PathBuf,
+    },
     /// There is nothing to report.
     #[error("{}: no runs in there: name the folder that an experiment wrote", dir.display())]
     NoRuns {
@@ -113,6 +119,9 @@ pub enum ExperimentError {
 /// [`ExperimentError`]; runs that were finished stay, and no process is left.
 pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentError> {
     check(options)?;
+    if options.out.join("runs").exists() {
+        return Err(ExperimentError::Occupied { out: options.out.clone() });
+    }
     create_dir(&options.out)?;
     let runs = plans(options);
     let bar = progress_bar(runs.len());
