@@ -1,0 +1,183 @@
+//! What a world does: time, links, crashes, streams.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
+
+use core::time::Duration;
+
+use rumormill::{Channel, Config, Delivery, Event, Fact, MemberState, Params};
+use rumormill_sim::{App, Ctl, Latency, Network, ProcessId, Ratio, Spawn, World};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Keeps what its node tells.
+#[derive(Debug, Default)]
+struct Notebook(Vec<Event>);
+
+impl App for Notebook {
+    fn on_event(&mut self, _: &mut Ctl<'_>, event: Event) {
+        self.0.push(event);
+    }
+}
+
+#[test]
+fn a_datagram_arrives_after_exactly_the_delay_of_its_link() {
+    let mut world = joined(2, Network { latency: Latency::Uniform(40 * MS), ..quiet() });
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    let name = world.name(b).clone();
+    let sent_at = world.now();
+    world.act(a, |ctl, _| {
+        ctl.act(|node, now| node.send(now, &name, Channel(3), b"x", Delivery::BestEffort)).unwrap();
+    });
+    assert!(world.run_until(SECOND, |world| message(world, b).is_some()));
+    assert_eq!(world.now().saturating_since(sent_at), 40 * MS);
+}
+
+#[test]
+fn a_reliable_message_of_many_pieces_arrives_whole_and_in_order_whatever_the_jitter() {
+    let network = Network { latency: Latency::Uniform(MS), jitter: 30 * MS, ..quiet() };
+    let mut world = joined(2, network);
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    let name = world.name(b).clone();
+    let payload: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+    world.act(a, |ctl, _| {
+        let send = |node: &mut rumormill::Node, now| {
+            node.send(now, &name, Channel(3), &payload, Delivery::Reliable)
+        };
+        ctl.act(send).unwrap();
+    });
+    assert!(world.run_until(5 * SECOND, |world| message(world, b).is_some()));
+    assert!(message(&world, b) == Some(payload));
+}
+
+#[test]
+fn links_that_lose_everything_leave_nodes_apart_on_datagrams_but_not_on_streams() {
+    let mut world = world(2, Network { loss: Ratio::ONE, ..quiet() });
+    join_all(&mut world);
+    // The push/pull of a join is a stream, which whoever carries it repeats until it arrives.
+    assert!(world.run_until(5 * SECOND, |world| sees(world, 0) == 2));
+    assert!(world.run_until(60 * SECOND, |world| sees(world, 0) == 1), "its probes are lost");
+    assert!(world.stats().lost > 0);
+    assert_eq!(world.stats().lost, world.stats().datagrams);
+}
+
+#[test]
+fn a_crashed_process_is_missed_and_welcome_when_it_starts_anew() {
+    let mut world = joined(3, quiet());
+    let (a, c) = (ProcessId::new(0), ProcessId::new(2));
+    assert!(world.crash(c).is_some());
+    assert!(world.crash(c).is_none(), "it is down already");
+    assert!(world.run_until(60 * SECOND, |world| sees(world, 0) == 2));
+    world.restart(c, params(), Notebook::default());
+    let seed = world.addr(a);
+    world.act(c, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    assert!(world.run_until(30 * SECOND, |world| sees(world, 0) == 3 && sees(world, 2) == 3));
+    let name = world.name(c).as_bytes().to_vec();
+    let state = world.node(a).and_then(|node| node.member(&name)).map(|member| member.state);
+    assert_eq!(state, Some(MemberState::Alive));
+    assert_eq!((world.stats().crashes, world.stats().restarts), (1, 1));
+}
+
+#[test]
+fn a_stream_to_a_crashed_process_fails_and_one_to_nobody_too() {
+    let mut world = world(2, Network { latency: Latency::Uniform(5 * MS), ..quiet() });
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    world.crash(b);
+    let nobody = "192.0.2.1:7946".parse().unwrap();
+    let seeds = [world.addr(b), nobody];
+    world.act(a, |ctl, _| ctl.act(|node, now| node.join(now, &seeds)));
+    let failed = |world: &World<Notebook>| {
+        let events = &world.app(a).unwrap().0;
+        events.iter().filter(|event| matches!(event.fact, Fact::SeedFailed { .. })).count()
+    };
+    assert!(world.run_until(SECOND, |world| failed(world) == 2));
+}
+
+#[test]
+fn a_process_that_dies_in_mid_call_takes_the_stream_along() {
+    let mut world = joined(2, Network { latency: Latency::Uniform(50 * MS), ..quiet() });
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    let name = world.name(b).clone();
+    world.act(a, |ctl, _| {
+        let payload = vec![1; 100_000];
+        let send = |node: &mut rumormill::Node, now| {
+            node.send(now, &name, Channel(3), &payload, Delivery::Reliable)
+        };
+        ctl.act(send).unwrap();
+    });
+    // The call has arrived; word that it was answered is on its way, and nothing was written yet.
+    world.run_for(80 * MS);
+    let failed_before = world.node(b).unwrap().stats().streams_failed;
+    world.crash(a);
+    let failed = |world: &World<Notebook>| world.node(b).unwrap().stats().streams_failed;
+    assert!(world.run_until(SECOND, |world| failed(world) > failed_before));
+    assert!(message(&world, b).is_none());
+}
+
+#[test]
+fn doubled_and_late_datagrams_do_no_harm_and_are_counted() {
+    let network = Network {
+        latency: Latency::Uniform(2 * MS),
+        duplication: Ratio::percent(50),
+        reordering: Ratio::percent(30),
+        ..quiet()
+    };
+    let mut world = joined(8, network);
+    world.run_for(20 * SECOND);
+    assert!(world.ids().all(|id| sees(&world, id.index()) == 8));
+    assert!(world.stats().duplicated > 0);
+    assert_eq!(world.stats().refused, 0);
+}
+
+#[test]
+fn time_moves_on_when_nothing_happens() {
+    let mut world: World<Notebook> = World::new(1, Network::default());
+    world.run_for(3 * SECOND);
+    assert_eq!(world.now().as_micros(), 3_000_000);
+    assert!(!world.run_until(SECOND, |_| false));
+    assert_eq!(world.now().as_micros(), 4_000_000);
+    assert_eq!(world.step(), None);
+}
+
+fn quiet() -> Network {
+    Network::default()
+}
+
+fn params() -> Params {
+    Params::try_from(Config { push_pull_interval: Some(SECOND), ..Config::lan() }).unwrap()
+}
+
+fn world(size: usize, network: Network) -> World<Notebook> {
+    let mut world = World::new(11, network);
+    for index in 0..size {
+        world.spawn(Spawn::numbered(index, params()), Notebook::default());
+    }
+    world
+}
+
+fn join_all(world: &mut World<Notebook>) {
+    let seed = world.addr(ProcessId::new(0));
+    for id in world.ids() {
+        world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    }
+}
+
+fn joined(size: usize, network: Network) -> World<Notebook> {
+    let mut world = world(size, network);
+    join_all(&mut world);
+    let met =
+        world.run_until(60 * SECOND, |world| world.ids().all(|id| sees(world, id.index()) == size));
+    assert!(met, "all nodes see all nodes");
+    world
+}
+
+fn sees(world: &World<Notebook>, index: usize) -> usize {
+    world.node(ProcessId::new(index)).map_or(0, rumormill::Node::live_members)
+}
+
+fn message(world: &World<Notebook>, id: ProcessId) -> Option<Vec<u8>> {
+    world.app(id)?.0.iter().find_map(|event| match &event.fact {
+        Fact::Message { payload, .. } => Some(payload.to_vec()),
+        _ => None,
+    })
+}
