@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Phase, Preset, SeedAddr};
-use kv_demo::experiment::Options;
+use kv_demo::experiment::{Continue, Delay, Keep, Options, Place, WorldPlan};
 use kv_demo::members::MembersFormat;
+use kv_demo::metrics::Runtime;
 use kv_demo::node::{Control, NodeSetup};
 use kv_demo::settings::Settings;
 use kv_demo::topology::Topology;
 use kv_demo::trace::TraceFormat;
+use rumormill_sim::Ratio;
 
 /// Where the HTTP door is unless said otherwise.
 const HTTP_DEFAULT: &str = "127.0.0.1:30500";
@@ -108,13 +110,12 @@ impl KnobArgs {
     fn words(&self) -> Vec<String> {
         let word = |value: &dyn ToString| value.to_string();
         let piggyback = |switch| if switch == Switch::On { "on" } else { "off" }.to_owned();
-        let phase = |phase| if phase == Phase::Start { "start" } else { "random" }.to_owned();
         let numbers = [
             ("--interval", self.interval.map(|ms| format!("{ms}ms"))),
             ("--fanout", self.fanout.as_ref().map(|n| word(n))),
             ("--retransmit", self.retransmit.as_ref().map(|n| word(n))),
             ("--piggyback", self.piggyback.map(piggyback)),
-            ("--phase", self.phase.map(phase)),
+            ("--phase", self.phase.map(|phase| phase.name().to_owned())),
         ];
         let given = numbers.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         given.flatten().collect()
@@ -265,16 +266,17 @@ pub(crate) enum OutputFormat {
 pub(crate) struct ExperimentArgs {
     #[command(subcommand)]
     pub(crate) calibrate: Option<ExperimentCommand>,
-    /// The graph; several are separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "hypercube")]
+    /// The graph; several are separated by commas [default: hypercube, with --suite all]
+    #[arg(long, value_delimiter = ',')]
     topology: Vec<Topology>,
-    /// Its dimension: 2^D nodes; several are separated by commas [default: 4, with --quick 3]
+    /// Its dimension: 2^D nodes; several are separated by commas [default: 4, with --quick 3, with
+    /// --suite 2 to 10]
     #[arg(long, value_name = "D", value_delimiter = ',')]
     dim: Vec<u32>,
     /// The modes to compare [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     modes: Vec<Mode>,
-    /// How often each [default: 3, with --quick 1]
+    /// How often each [default: 3, with --quick 1, with --suite 20]
     #[arg(long, value_name = "R")]
     repeat: Option<u32>,
     /// Where the numbers come from: the thesis', or those of the document before it
@@ -298,7 +300,33 @@ pub(crate) struct ExperimentArgs {
     /// Form of the traces; `thesis` is what the original's scripts read
     #[arg(long, default_value = "json")]
     trace_format: TraceFormat,
-    /// Where everything goes [default: out/N, the first that is free]
+    /// What the nodes are: processes with sockets, or machines in the simulator's virtual time
+    /// [default: udp, with --suite sim]
+    #[arg(long)]
+    runtime: Option<Runtime>,
+    /// Virtual time only: where all chance comes from; the same seed gives the same results
+    /// [default: 1]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Virtual time only: how long datagrams travel, none, uniform:MS or thesis (25 ms inside and
+    /// 250 ms between four contiguous groups)
+    #[arg(long, value_name = "DELAY", default_value = "none")]
+    delay: Delay,
+    /// Virtual time only: share of datagrams that are lost from the key's creation on, such as 5%
+    #[arg(long, value_name = "P", default_value = "0")]
+    loss: Ratio,
+    /// Run everything that the original's batch script ran; what is finished in --out already is
+    /// not run again
+    #[arg(long)]
+    suite: Option<Suite>,
+    /// Go on with the experiment in --out where it was interrupted
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// What remains of each run: its traces, or the figures made of them [default: traces, with
+    /// --suite figures]
+    #[arg(long, value_name = "WHAT")]
+    keep: Option<Keep>,
+    /// Where everything goes [default: out/N, the first that is free; with --suite out/suite]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// How to print the results
@@ -307,6 +335,20 @@ pub(crate) struct ExperimentArgs {
     /// A small and fast one: 8 nodes, one repeat
     #[arg(long)]
     quick: bool,
+}
+
+/// A list of runs with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Bus, ring and hypercube of 4 to 1024 nodes.
+    Thesis,
+}
+
+/// Flags of an experiment that do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flag} is for virtual time only: add --runtime sim, or leave it out")]
+pub(crate) struct NotInVirtualTime {
+    flag: &'static str,
 }
 
 #[derive(Debug, Subcommand)]
@@ -342,15 +384,28 @@ pub(crate) struct ReportArgs {
 
 impl ExperimentArgs {
     /// What is to be run.
-    pub(crate) fn options(&self) -> Options {
-        let (dim, repeats) = if self.quick { (3, 1) } else { (4, 3) };
-        let none_means = |given: &[u32], default: u32| {
-            if given.is_empty() { vec![default] } else { given.to_vec() }
+    ///
+    /// # Errors
+    ///
+    /// [`NotInVirtualTime`] for a flag that processes cannot obey.
+    pub(crate) fn options(&self) -> Result<Options, NotInVirtualTime> {
+        let place = self.place()?;
+        let is_suite = self.suite.is_some();
+        let (topologies, dims, repeats) = match (self.suite, self.quick) {
+            (Some(Suite::Thesis), _) => (Topology::ALL.to_vec(), (2..=10).collect(), 20),
+            (None, true) => (vec![Topology::Hypercube], vec![3], 1),
+            (None, false) => (vec![Topology::Hypercube], vec![4], 3),
         };
-        Options {
-            topologies: self.topology.clone(),
-            dims: none_means(&self.dim, dim),
-            modes: if self.modes.is_empty() { Mode::ALL.to_vec() } else { self.modes.clone() },
+        let (keep, go_on) = match (is_suite, self.resume) {
+            (true, _) => (Keep::Figures, Continue::Finished),
+            (false, true) => (Keep::Traces, Continue::Finished),
+            (false, false) => (Keep::Traces, Continue::Never),
+        };
+        let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
+        Ok(Options {
+            topologies: given_or(&self.topology, topologies),
+            dims: given_or(&self.dim, dims),
+            modes: given_or(&self.modes, Mode::ALL.to_vec()),
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
             overrides: self.knobs.over(Overrides::default()),
@@ -360,9 +415,34 @@ impl ExperimentArgs {
             spacing_ms: self.spacing.into(),
             calibrate_rounds: self.calibrate_rounds,
             trace_format: self.trace_format,
-            out: self.out.clone().unwrap_or_else(free_dir),
+            place,
+            keep: self.keep.unwrap_or(keep),
+            go_on,
+            out: self.out.clone().unwrap_or_else(out),
+        })
+    }
+
+    fn place(&self) -> Result<Place, NotInVirtualTime> {
+        let runtime = self.runtime.unwrap_or(match self.suite {
+            Some(_) => Runtime::Sim,
+            None => Runtime::Udp,
+        });
+        let loss_ppm = self.loss.as_per_million();
+        match runtime {
+            Runtime::Sim => {
+                let world = WorldPlan { seed: self.seed.unwrap_or(1), delay: self.delay, loss_ppm };
+                Ok(Place::World(world))
+            }
+            Runtime::Udp if self.seed.is_some() => Err(NotInVirtualTime { flag: "--seed" }),
+            Runtime::Udp if self.delay != Delay::None => Err(NotInVirtualTime { flag: "--delay" }),
+            Runtime::Udp if loss_ppm != 0 => Err(NotInVirtualTime { flag: "--loss" }),
+            Runtime::Udp => Ok(Place::Processes),
         }
     }
+}
+
+fn given_or<T: Clone>(given: &[T], default: Vec<T>) -> Vec<T> {
+    if given.is_empty() { default } else { given.to_vec() }
 }
 
 /// The first folder `out/N` that does not exist: no experiment overwrites another.
@@ -427,7 +507,7 @@ mod tests {
                     --phase random";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Experiment(args) = cli.command else { panic!("an experiment") };
-        let options = args.options();
+        let options = args.options().unwrap();
         let node = format!("kv-demo node {}", options.override_words.join(" "));
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));

@@ -5,6 +5,7 @@
 //! | [`store`], [`hlc`] | the store and its clock, pure |
 //! | [`thesis`] | the original experiment's messages, byte for byte |
 //! | [`replica`] | a store that writes and reads messages, pure |
+//! | [`peer`] | a replica, its node and its trace, whatever runs them |
 //! | [`topology`], [`config`], [`settings`] | who is linked with whom, files, presets |
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`members`] | asking a running node |
@@ -17,6 +18,7 @@ pub mod hlc;
 pub mod members;
 pub mod metrics;
 pub mod node;
+pub mod peer;
 pub mod plot;
 pub mod replica;
 pub mod report;

@@ -95,7 +95,7 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
     if let Some(ExperimentCommand::Calibrate(args)) = &args.calibrate {
         return calibrate(&program, args);
     }
-    let options = args.options();
+    let options = args.options()?;
     let results = experiment::run_all(&program, &options)?;
     print_results(&results, args.format, &options.out)
 }

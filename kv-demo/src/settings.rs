@@ -126,7 +126,7 @@ fn apply(overrides: &Overrides, config: &mut Config) {
     }
     if let Some(phase) = overrides.phase {
         config.stagger = match phase {
-            Phase::Start => Stagger::Start,
+            Phase::Start | Phase::Aligned => Stagger::Start,
             Phase::Random => Stagger::Random,
         };
     }

@@ -137,6 +137,20 @@ pub enum Phase {
     Start,
     /// After a random part of the interval.
     Random,
+    /// As `start`, with all nodes of an experiment started at once: they tick together.
+    Aligned,
+}
+
+impl Phase {
+    /// The name used on command lines and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Random => "random",
+            Self::Aligned => "aligned",
+        }
+    }
 }
 
 #[cfg(test)]

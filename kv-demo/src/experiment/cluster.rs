@@ -30,6 +30,12 @@ pub fn catch_interrupts() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))
 }
 
+/// Whether somebody has interrupted since [`catch_interrupts`].
+#[must_use]
+pub(super) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
 /// Why a cluster of processes did not do what it should; one line.
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -164,7 +170,7 @@ impl Cluster {
     pub fn next(&mut self, wait: Duration) -> Result<Option<(usize, Report)>, ClusterError> {
         let deadline = self.clock.now() + wait;
         loop {
-            if INTERRUPTED.load(Ordering::SeqCst) {
+            if is_interrupted() {
                 return Err(ClusterError::Interrupted);
             }
             let left = deadline.saturating_since(self.clock.now());

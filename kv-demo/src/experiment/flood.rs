@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, ClusterError};
 use crate::node::control::{self, Order, Report};
-use crate::node::unix_ns;
+use crate::node::wall;
 use crate::summary::Statistics;
 use crate::topology::{self, Topology};
 
@@ -194,7 +194,7 @@ impl Flooder {
 
     /// Sends a round to all neighbours but the sender, the first time it is seen.
     fn flood(&self, round: u32, from: Option<SocketAddr>) {
-        let t = unix_ns();
+        let t = wall().0;
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if !seen.rounds.insert(round) {

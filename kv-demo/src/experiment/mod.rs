@@ -1,27 +1,32 @@
 //! The experiment: clusters of processes, one run after the other, and what comes of them.
 
+mod batch;
 mod cluster;
 pub mod flood;
 pub mod run;
+pub mod virtual_run;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use thiserror::Error;
 
 pub use cluster::{Cluster, ClusterError, catch_interrupts};
+pub use run::Keep;
+pub use virtual_run::{BadDelay, Delay, WorldPlan};
 
-use crate::config::{Mode, Overrides, Preset};
+use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::metrics::{Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
 use crate::report::{self, Barrier, Floor, ReportError, Results};
 use crate::settings::{Settings, window_ms};
 use crate::topology::{self, Topology};
 use crate::trace::TraceFormat;
+use batch::{Batch, progress_bar};
 use flood::Calibration;
-use run::{RunError, RunFile, RunPlan, Stage};
+use run::{RunError, RunFile, RunPlan};
 
 /// Time between push/pulls until the barrier.
 const BARRIER_PUSH_PULL_MS: u64 = 1_000;
@@ -55,8 +60,48 @@ pub struct Options {
     pub calibrate_rounds: u32,
     /// How nodes write their traces.
     pub trace_format: TraceFormat,
+    /// Where the nodes are.
+    pub place: Place,
+    /// What remains of each run.
+    pub keep: Keep,
+    /// What happens to runs that were finished before.
+    pub go_on: Continue,
     /// Where everything goes.
     pub out: PathBuf,
+}
+
+/// Where the nodes of a run are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In processes with sockets, on this machine.
+    Processes,
+    /// In the simulator.
+    World(WorldPlan),
+}
+
+impl Place {
+    const fn runtime(self) -> Runtime {
+        match self {
+            Self::Processes => Runtime::Udp,
+            Self::World(_) => Runtime::Sim,
+        }
+    }
+
+    const fn world(self) -> Option<WorldPlan> {
+        match self {
+            Self::Processes => None,
+            Self::World(world) => Some(world),
+        }
+    }
+}
+
+/// What happens when the folder holds runs already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continue {
+    /// Nothing is run: another experiment would be overwritten.
+    Never,
+    /// Those that are finished, and are the same, are taken as they are.
+    Finished,
 }
 
 /// Why an experiment ended early; one line that names the fix.
@@ -119,40 +164,21 @@ pub enum ExperimentError {
 /// [`ExperimentError`]; runs that were finished stay, and no process is left.
 pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentError> {
     check(options)?;
-    if options.out.join("runs").exists() {
+    if options.go_on == Continue::Never && options.out.join("runs").exists() {
         return Err(ExperimentError::Occupied { out: options.out.clone() });
     }
     create_dir(&options.out)?;
-    let runs = plans(options);
-    let bar = progress_bar(runs.len());
-    let floors = calibrate_all(program, options, &bar)?;
+    let plans = plans(options);
+    let bar = progress_bar(plans.len());
+    let floors = match options.place {
+        Place::Processes => calibrate_all(program, options, &bar)?,
+        Place::World(world) => floors(options, world.delay),
+    };
     write_floors(&options.out, &floors)?;
-    let mut figures = Vec::with_capacity(runs.len());
-    for plan in &runs {
-        let label = label(&plan.file.run);
-        let progress = |stage| bar.set_message(message(&label, &plan.file.run, stage));
-        match run::run(program, plan, progress) {
-            Ok(run) => {
-                say(&bar, &line(&label, &run, &floors));
-                figures.push(run);
-                bar.inc(1);
-            }
-            Err(error) if error.is_interrupt() => {
-                // Half a run measures nothing.
-                let _ = fs::remove_dir_all(&plan.dir);
-                bar.finish_and_clear();
-                let (finished, out) = (figures.len(), options.out.clone());
-                return Err(ExperimentError::Interrupted { finished, out });
-            }
-            Err(error) => {
-                bar.finish_and_clear();
-                return Err(ExperimentError::Run { label, error });
-            }
-        }
-    }
-    bar.finish_and_clear();
-    let barrier = Some(barrier(options));
-    write_results(&options.out, floors, figures, barrier)
+    let Options { place, keep, go_on, .. } = *options;
+    let batch = Batch { program, place, keep, go_on, floors: &floors, bar: &bar };
+    let figures = batch.run_all(&plans)?;
+    write_results(&options.out, floors, figures, Some(barrier(options)), place.world())
 }
 
 /// Sums up a folder again, from its traces.
@@ -173,16 +199,16 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
         return Err(no_runs());
     }
     let mut figures = Vec::with_capacity(run_dirs.len());
-    let mut barriers = Vec::with_capacity(run_dirs.len());
+    let mut files = Vec::with_capacity(run_dirs.len());
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
         let failed = |error| ExperimentError::Run { label: label(), error };
-        barriers.push(run::read_run_file(run_dir).map_err(failed)?.barrier);
+        files.push(run::read_run_file(run_dir).map_err(failed)?);
         figures.push(run::measure_again(run_dir).map_err(failed)?);
     }
-    let same = barriers.iter().all(|barrier| *barrier == barriers[0]);
-    let barrier = same.then_some(barriers[0]);
-    write_results(dir, read_floors(dir), figures, barrier)
+    let barrier = report::common(files.iter().map(|file| file.barrier));
+    let world = report::common(files.iter().map(|file| file.world)).flatten();
+    write_results(dir, read_floors(dir), figures, barrier, world)
 }
 
 fn write_results(
@@ -190,11 +216,13 @@ fn write_results(
     floors: Vec<Floor>,
     figures: Vec<RunFigures>,
     barrier: Option<Barrier>,
+    world: Option<WorldPlan>,
 ) -> Result<Results, ExperimentError> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
     results.header.barrier = barrier;
+    results.header.world = world;
     report::write_file(&out.join("results.json"), &results.to_json())?;
     report::write_file(&out.join("results.csv"), &results.to_csv())?;
     for drawing in plot::draw(&results, TimeAxis::Auto)? {
@@ -249,6 +277,15 @@ fn calibrate_all(
     Ok(floors)
 }
 
+/// In virtual time the floor is the longest of the shortest ways: nothing has to be measured.
+fn floors(options: &Options, delay: Delay) -> Vec<Floor> {
+    let of = |(&topology, &dim)| {
+        let floor = virtual_run::floor(topology, dim, delay);
+        Floor { topology, dim, median_ms: floor.as_secs_f64() * 1_000.0, repeats: 1 }
+    };
+    pairs(&options.topologies, &options.dims).map(of).collect()
+}
+
 /// The parameters of the nodes are checked before the first process starts.
 fn check(options: &Options) -> Result<(), ExperimentError> {
     for &mode in &options.modes {
@@ -262,7 +299,10 @@ fn barrier(options: &Options) -> Barrier {
     Barrier {
         push_pull_ms: BARRIER_PUSH_PULL_MS,
         retransmit_mult: BARRIER_RETRANSMIT_MULT,
-        spacing_ms: options.spacing_ms,
+        spacing_ms: match options.overrides.phase {
+            Some(Phase::Aligned) => 0,
+            _ => options.spacing_ms,
+        },
     }
 }
 
@@ -290,15 +330,19 @@ fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32
         mode,
         overlay: Overlay::of(mode),
         repeat,
-        runtime: Runtime::Udp,
+        runtime: options.place.runtime(),
         preset,
         interval_ms: u64::try_from(interval).unwrap_or(u64::MAX),
         window_ms: options.window_ms.unwrap_or_else(|| window_ms(preset, topology, dim)),
         horizon_ms: options.horizon_ms,
     };
     let dir = options.out.join("runs").join(label(&run));
-    let file =
-        RunFile { run, barrier: barrier(options), overrides: options.override_words.clone() };
+    let file = RunFile {
+        run,
+        barrier: barrier(options),
+        overrides: options.override_words.clone(),
+        world: options.place.world(),
+    };
     RunPlan { file, overrides, trace_format: options.trace_format, dir }
 }
 
@@ -311,44 +355,6 @@ fn pairs<'a>(
 
 fn label(run: &Run) -> String {
     format!("{}-{}-{}-{}", run.topology, run.dim, run.mode, run.repeat)
-}
-
-fn message(label: &str, run: &Run, stage: Stage) -> String {
-    let nodes = run.nodes;
-    match stage {
-        Stage::Starting => format!("{label}: starting {nodes} processes"),
-        Stage::Joining(whole) => format!("{label}: {whole} of {nodes} nodes see all nodes"),
-        Stage::Spreading(infected) => format!("{label}: {infected} of {nodes} nodes have the key"),
-        Stage::Watching => format!("{label}: watching the window to its end"),
-    }
-}
-
-/// One run in a line, with the floor of this machine beside it.
-fn line(label: &str, run: &RunFigures, floors: &[Floor]) -> String {
-    let time = run.convergence_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-    let rate = run.convergence_rate;
-    let floor = floors.iter().find(|floor| (floor.topology, floor.dim) == (run.topology, run.dim));
-    let floor = floor.map_or(String::new(), |floor| format!(", floor {:.1} ms", floor.median_ms));
-    format!("{label:<32} rate {rate:.2}, {time}{floor}")
-}
-
-/// A line above the bar; without a terminal, a line of its own.
-fn say(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() {
-        eprintln!("{line}");
-    } else {
-        bar.println(line);
-    }
-}
-
-fn progress_bar(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(runs as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    bar
 }
 
 fn create_dir(dir: &Path) -> Result<(), ExperimentError> {

@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::cluster::{Cluster, ClusterError};
+use super::virtual_run::WorldPlan;
 use crate::config::Overrides;
 use crate::members::Door;
 use crate::metrics::{MetricsError, Run, RunFigures, measure};
@@ -29,11 +31,11 @@ pub const KEY_AND_VALUE: (&str, &str) = ("mgossip", "better");
 /// Longest wait for processes to bind their ports.
 const BIND_MAX: Duration = Duration::from_secs(30);
 /// Longest wait at the barrier. Sixteen nodes take a second or two.
-const BARRIER_MAX: Duration = Duration::from_secs(120);
+pub(super) const BARRIER_MAX: Duration = Duration::from_secs(120);
 /// Longest wait for the last traces.
 const FINISH_MAX: Duration = Duration::from_secs(20);
 /// The window is watched this much longer, so that its last datagrams are in the traces.
-const MARGIN: Duration = Duration::from_millis(100);
+pub(super) const MARGIN: Duration = Duration::from_millis(100);
 
 /// What a run is, as it is written beside its traces so that they can be measured again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct RunFile {
     pub barrier: Barrier,
     /// What replaced the preset's numbers, in the words of the command line.
     pub overrides: Vec<String>,
+    /// The world that it took place in; `None` for processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<WorldPlan>,
 }
 
 /// How to run.
@@ -76,6 +81,12 @@ pub enum RunError {
     /// The key could not be written.
     #[error("the first node took no key: {0}")]
     Write(String),
+    /// The folder holds the figures of something else.
+    #[error("{}: holds a run with other numbers: name another --out", dir.display())]
+    Other {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A trace makes no sense.
     #[error(transparent)]
     Trace(#[from] TraceError),
@@ -102,6 +113,15 @@ impl RunError {
     }
 }
 
+/// What remains of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Keep {
+    /// Its traces, from which everything can be computed again.
+    Traces,
+    /// What was computed from them.
+    Figures,
+}
+
 /// Where a run stands, for a progress bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -115,28 +135,23 @@ pub enum Stage {
     Watching,
 }
 
-/// Carries out a run and measures it.
-///
-/// # Errors
-///
-/// [`RunError`]; no process is left then either.
-pub fn run(
+/// Carries out a run with processes and leaves its traces; no process is left, in any case.
+pub(super) fn run(
     program: &Path,
     plan: &RunPlan,
-    mut progress: impl FnMut(Stage),
-) -> Result<RunFigures, RunError> {
+    progress: &mut dyn FnMut(Stage),
+) -> Result<(), RunError> {
     fs::create_dir_all(&plan.dir).map_err(RunError::files(&plan.dir))?;
     write_run_file(plan)?;
     progress(Stage::Starting);
     let mut cluster = Cluster::spawn(program, &plan.dir, children(plan))?;
-    let nodes = come_up(&mut cluster, plan, &mut progress)?;
-    spread(&mut cluster, plan, &nodes, &mut progress)?;
-    finish(&mut cluster)?;
-    drop(cluster);
-    measure_again(&plan.dir)
+    let nodes = come_up(&mut cluster, plan, progress)?;
+    spread(&mut cluster, plan, &nodes, progress)?;
+    Ok(finish(&mut cluster)?)
 }
 
-/// Measures a run from its folder.
+/// Measures a run from its folder: from its traces or, where they were not kept, from the figures
+/// that were made of them.
 ///
 /// # Errors
 ///
@@ -144,11 +159,14 @@ pub fn run(
 pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     let file = read_run_file(dir)?;
     let mut traces = Vec::new();
-    for number in 1..=file.run.nodes {
-        let path = trace_path(dir, &format!("Node{number}"));
+    for path in trace_paths(dir, &file.run) {
         if path.exists() {
             traces.push(trace::read(&path)?);
         }
+    }
+    let figures = figures_path(dir);
+    if traces.is_empty() && figures.exists() {
+        return read_json(&figures);
     }
     measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
 }
@@ -159,21 +177,71 @@ pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
 ///
 /// [`RunError::Files`].
 pub fn read_run_file(dir: &Path) -> Result<RunFile, RunError> {
-    let path = dir.join("run.json");
-    let text = fs::read_to_string(&path).map_err(RunError::files(&path))?;
-    let reason = |error: serde_json::Error| RunError::Files { path, reason: error.to_string() };
+    read_json(&run_file_path(dir))
+}
+
+/// The figures of a run that was carried out before; `None` if it was not, or not to its end.
+///
+/// # Errors
+///
+/// [`RunError::Other`] if the folder holds another run.
+pub(super) fn finished(plan: &RunPlan) -> Result<Option<RunFigures>, RunError> {
+    if !run_file_path(&plan.dir).exists() || !figures_path(&plan.dir).exists() {
+        return Ok(None);
+    }
+    if read_run_file(&plan.dir)? != plan.file {
+        return Err(RunError::Other { dir: plan.dir.clone() });
+    }
+    read_json(&figures_path(&plan.dir)).map(Some)
+}
+
+/// Measures a run that was just carried out, and keeps of it what is to be kept.
+pub(super) fn conclude(plan: &RunPlan, keep: Keep) -> Result<RunFigures, RunError> {
+    let figures = measure_again(&plan.dir)?;
+    let path = figures_path(&plan.dir);
+    let text = serde_json::to_string(&figures)
+        .map_err(|error| RunError::Files { path: path.clone(), reason: error.to_string() })?;
+    // The file says that the run is finished: it appears whole or not at all.
+    crate::report::write_file(&path, &text)
+        .map_err(|error| RunError::Files { path, reason: error.to_string() })?;
+    if keep == Keep::Figures {
+        for path in trace_paths(&plan.dir, &plan.file.run) {
+            fs::remove_file(&path).map_err(RunError::files(&path))?;
+        }
+    }
+    Ok(figures)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let text = fs::read_to_string(path).map_err(RunError::files(path))?;
+    let reason = |error: serde_json::Error| RunError::Files {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     serde_json::from_str(&text).map_err(reason)
 }
 
-fn write_run_file(plan: &RunPlan) -> Result<(), RunError> {
-    let path = plan.dir.join("run.json");
+pub(super) fn write_run_file(plan: &RunPlan) -> Result<(), RunError> {
+    let path = run_file_path(&plan.dir);
     let text = serde_json::to_string_pretty(&plan.file)
         .map_err(|error| RunError::Files { path: path.clone(), reason: error.to_string() })?;
     fs::write(&path, text).map_err(RunError::files(&path))
 }
 
-fn trace_path(dir: &Path, name: &str) -> PathBuf {
+pub(super) fn trace_path(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.log"))
+}
+
+fn trace_paths(dir: &Path, run: &Run) -> impl Iterator<Item = PathBuf> {
+    (1..=run.nodes).map(move |number| trace_path(dir, &format!("Node{number}")))
+}
+
+fn run_file_path(dir: &Path) -> PathBuf {
+    dir.join("run.json")
+}
+
+fn figures_path(dir: &Path) -> PathBuf {
+    dir.join("figures.json")
 }
 
 fn children(plan: &RunPlan) -> impl Iterator<Item = (String, Vec<String>)> + '_ {
@@ -221,7 +289,7 @@ struct Addresses {
 fn come_up(
     cluster: &mut Cluster,
     plan: &RunPlan,
-    progress: &mut impl FnMut(Stage),
+    progress: &mut dyn FnMut(Stage),
 ) -> Result<Vec<Addresses>, ClusterError> {
     let nodes = wait_bound(cluster)?;
     let (run, barrier) = (plan.file.run, plan.file.barrier);
@@ -266,7 +334,7 @@ fn wait_bound(cluster: &mut Cluster) -> Result<Vec<Addresses>, ClusterError> {
 
 fn wait_all_see_all(
     cluster: &mut Cluster,
-    progress: &mut impl FnMut(Stage),
+    progress: &mut dyn FnMut(Stage),
 ) -> Result<(), ClusterError> {
     let size = cluster.len();
     let live = std::cell::RefCell::new(vec![1; size]);
@@ -306,7 +374,7 @@ fn spread(
     cluster: &mut Cluster,
     plan: &RunPlan,
     nodes: &[Addresses],
-    progress: &mut impl FnMut(Stage),
+    progress: &mut dyn FnMut(Stage),
 ) -> Result<(), RunError> {
     let door = nodes.first().and_then(|node| node.http);
     let door = Door::new(door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?);

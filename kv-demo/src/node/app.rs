@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumormill::{Channel, Datagram, Event, Fact, Instant, Node, Params, RumorId};
+use rumormill::{Datagram, Event, Fact, Instant, Node, Params};
 use rumormill_mio::{App, Ctl, NodeKey, wall_clock};
 use tokio::sync::oneshot;
 
@@ -13,10 +13,11 @@ use super::changes::{Change, ChangeLog};
 use super::command::Command;
 use super::control::{self, Order, Report};
 use super::view::MembersView;
-use crate::replica::{CHANNEL, Replica, WriteError};
+use crate::peer::{Arrival, Peer, Wall};
+use crate::replica::{CHANNEL, WriteError};
 use crate::settings::Settings;
 use crate::store::Version;
-use crate::trace::{self, RumorTag, TraceWriter, Why};
+use crate::trace::TraceWriter;
 
 /// The coordinator hears of a receipt this much later: its wake-up would disturb the spreading that
 /// is being measured. The trace has the true time.
@@ -39,10 +40,9 @@ pub(crate) enum Master {
 pub(crate) struct KvApp {
     settings: Settings,
     master: Master,
-    replica: Replica,
+    peer: Peer<File>,
     changes: ChangeLog,
     waiting: Vec<(u64, oneshot::Sender<Vec<Change>>)>,
-    trace: Option<TraceWriter<File>>,
     /// When the state may be encoded again, after it changed.
     state_at: Instant,
     is_state_stale: bool,
@@ -73,12 +73,11 @@ impl KvApp {
         trace: Option<TraceWriter<File>>,
     ) -> Self {
         Self {
-            replica: Replica::new(settings.mode, b""),
+            peer: Peer::new(settings.mode, trace),
             settings,
             master,
             changes: ChangeLog::default(),
             waiting: Vec::new(),
-            trace,
             state_at: Instant::ZERO,
             is_state_stale: false,
             key: None,
@@ -92,11 +91,8 @@ impl KvApp {
 
     /// Tells the application which node is its own, and begins the trace under its label.
     pub(crate) fn adopt(&mut self, key: NodeKey, node: &Node, label: &str) {
-        let (mode, local) = (self.settings.mode, node.local());
         self.key = Some(key);
-        self.replica = Replica::new(mode, local.name.as_bytes());
-        let (node, addr) = (label.to_owned(), local.addr);
-        self.record(&trace::Event::Node { t: unix_ns(), node, addr, mode }, None);
+        self.peer.adopt(wall(), node, label);
     }
 
     // ── The store ───────────────────────────────────────────────────────────────────────────────
@@ -110,62 +106,25 @@ impl KvApp {
         let Some(node) = self.key.filter(|_| !self.is_leaving) else {
             return Err(WriteError::Leaving);
         };
-        let len_max = ctl.node(node).broadcast_len_max();
-        let write = self.replica.prepare(unix_ms(), key, value, len_max)?;
-        let thesis_id = write.thesis_id;
-        let t = unix_ns();
-        let told = ctl.act(node, |node, now| node.broadcast(now, write.channel, &write.payload));
-        let id = told.map_err(|error| match error {
-            rumormill::BroadcastError::TooLarge { len, max } => WriteError::TooLarge { len, max },
-            _ => WriteError::Leaving,
-        })?;
-        self.record(&trace::Event::Create { t, id: tag(&id) }, thesis_id.map(|id| id.0));
-        self.note_infection(t, ctl.now());
-        self.replica.commit(write)
-    }
-
-    fn on_rumor(&mut self, t: u64, now: Instant, id: &RumorId, arrival: &Arrival<'_>) {
-        let received = self.replica.receive(unix_ms(), arrival.channel, arrival.payload);
-        let thesis_id = match received {
-            Ok(thesis_id) => thesis_id,
-            Err(error) => {
-                tracing::warn!(from = %arrival.from, %error, "a message was not applied");
-                None
-            }
-        };
-        let event = trace::Event::Recv {
-            t,
-            id: tag(id),
-            from: Some(arrival.from),
-            hop: arrival.hop.map(u32::from),
-        };
-        self.record(&event, thesis_id.map(|id| id.0));
-        self.note_infection(t, now);
-    }
-
-    fn on_state(&mut self, from: SocketAddr, state: &[u8]) {
-        match self.replica.merge_state(unix_ms(), state) {
-            Ok(0) => {}
-            Ok(refused) => {
-                tracing::warn!(%from, refused, "entries of a peer's state were not applied");
-            }
-            Err(error) => tracing::warn!(%from, %error, "a peer's state makes no sense"),
-        }
+        let wall = wall();
+        let peer = &mut self.peer;
+        let version = ctl.act(node, |node, now| peer.write(wall, node, now, key, value))?;
+        self.note_infection(wall, ctl.now());
+        Ok(version)
     }
 
     /// Encodes the state for push/pulls after it changed, at the end of a turn, and not so often
     /// that it would take a large part of the time.
     fn refresh_state(&mut self, ctl: &mut Ctl<'_>) {
-        self.is_state_stale |= self.replica.take_changed();
+        self.is_state_stale |= self.peer.take_changed();
         let Some(node) = self.key else { return };
         let began = ctl.now();
         if !self.is_state_stale || began < self.state_at {
             return;
         }
         self.is_state_stale = false;
-        match self.replica.state() {
-            Ok(state) => ctl.act(node, |node, _| node.set_channel_state(CHANNEL, state)),
-            Err(error) => tracing::error!(%error, "push/pulls keep the last state that fits"),
+        if let Some(state) = self.peer.state() {
+            ctl.act(node, |node, _| node.set_channel_state(CHANNEL, state));
         }
         let cost = ctl.now().saturating_since(began);
         self.state_at = ctl.now() + cost * STATE_COST_SHARE;
@@ -206,16 +165,16 @@ impl KvApp {
     }
 
     fn finish(&mut self, ctl: &mut Ctl<'_>) {
-        let counters = self.key.map(|key| counters(ctl.node(key))).unwrap_or_default();
-        self.record(&trace::Event::End { t: unix_ns(), counters }, None);
-        self.flush_trace();
+        if let Some(key) = self.key {
+            self.peer.end(wall(), ctl.node(key));
+        }
         control::report(&Report::Done);
         ctl.stop();
     }
 
-    fn note_infection(&mut self, t: u64, now: Instant) {
+    fn note_infection(&mut self, wall: Wall, now: Instant) {
         if self.master == Master::Coordinator {
-            self.infected.push(t);
+            self.infected.push(wall.0);
             self.report_at = now + REPORT_AFTER;
         }
     }
@@ -238,27 +197,15 @@ impl KvApp {
         }
     }
 
-    // ── The trace ───────────────────────────────────────────────────────────────────────────────
-
-    fn record(&mut self, event: &trace::Event, thesis_id: Option<i64>) {
-        let Some(trace) = &mut self.trace else { return };
-        if let Err(error) = trace.record(event, thesis_id) {
-            tracing::error!(%error, "the trace cannot be written and ends here");
-            self.trace = None;
-        }
-    }
-
     pub(crate) fn flush_trace(&mut self) {
-        if let Some(Err(error)) = self.trace.as_mut().map(TraceWriter::flush) {
-            tracing::error!(%error, "the end of the trace could not be written");
-        }
+        self.peer.flush_trace();
     }
 
     // ── Changes ─────────────────────────────────────────────────────────────────────────────────
 
     fn on_change(&mut self, ctl: &Ctl<'_>, node: NodeKey, fact: &Fact) {
         let own = ctl.node(node).local().name.clone();
-        let Some(change) = self.changes.record(unix_ms(), fact, &own) else { return };
+        let Some(change) = self.changes.record(wall().ms(), fact, &own) else { return };
         tracing::info!(member = %change.member, cause = %change.cause, "{}", change.what.name());
         for (after, reply) in self.waiting.drain(..) {
             // Whoever gave up waiting has dropped the other end.
@@ -290,14 +237,6 @@ impl KvApp {
     }
 }
 
-/// What is needed of a rumour that came.
-struct Arrival<'a> {
-    channel: Channel,
-    payload: &'a [u8],
-    from: SocketAddr,
-    hop: Option<u8>,
-}
-
 impl App for KvApp {
     type Command = Command;
 
@@ -307,11 +246,14 @@ impl App for KvApp {
             Fact::Rumor { id, channel, hop, from, payload } => {
                 // The receipt counts from when the datagram was handed in.
                 let since = ctl.now().saturating_since(event.at);
-                let t = unix_ns().saturating_sub(nanos(since));
-                let arrival = Arrival { channel, payload: &payload, from, hop };
-                self.on_rumor(t, ctl.now(), &id, &arrival);
+                let wall = Wall(wall().0.saturating_sub(nanos(since)));
+                let arrival = Arrival { id: &id, channel, payload: &payload, from, hop };
+                self.peer.receive(wall, &arrival);
+                self.note_infection(wall, ctl.now());
             }
-            Fact::PeerState { from, channel: CHANNEL, bytes, .. } => self.on_state(from, &bytes),
+            Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
+                self.peer.merge_state(wall(), from, &bytes);
+            }
             Fact::LeaveDone => ctl.stop(),
             _ => {}
         }
@@ -324,7 +266,7 @@ impl App for KvApp {
                 let _ = reply.send(self.write(ctl, &key, value));
             }
             Command::Get { key, reply } => {
-                let entry = self.replica.store().entry(&key);
+                let entry = self.peer.replica().store().entry(&key);
                 let found = entry.and_then(|entry| {
                     entry.value.clone().map(|value| (value, entry.version.clone()))
                 });
@@ -352,18 +294,7 @@ impl App for KvApp {
     }
 
     fn on_datagram(&mut self, _: NodeKey, to: SocketAddr, len: usize, datagram: &Datagram) {
-        if self.trace.is_none() || datagram.rumors().is_empty() {
-            return;
-        }
-        let rumors = datagram.rumors().iter().map(|&(id, copies)| (RumorTag(id.0), copies));
-        let event = trace::Event::Send {
-            t: unix_ns(),
-            to,
-            why: why(datagram.cause),
-            bytes: u32::try_from(len).unwrap_or(u32::MAX),
-            rumors: rumors.collect(),
-        };
-        self.record(&event, None);
+        self.peer.note_datagram(wall(), to, len, datagram);
     }
 
     fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
@@ -380,48 +311,8 @@ impl App for KvApp {
     }
 }
 
-fn counters(node: &Node) -> std::collections::BTreeMap<String, u64> {
-    let stats = node.stats();
-    let counters = [
-        ("packets_received", stats.packets_received),
-        ("packets_sent", stats.packets_sent),
-        ("bytes_sent", stats.bytes_sent),
-        ("rumor_duplicates", stats.rumor_duplicates),
-        ("rumor_copies_tick", stats.rumor_copies_tick),
-        ("rumor_copies_forwarded", stats.rumor_copies_forwarded),
-        ("rumor_copies_piggybacked", stats.rumor_copies_piggybacked),
-        ("rumors_dropped", stats.rumors_dropped),
-        ("probes_failed", stats.probes_failed),
-        ("refutations", stats.refutations),
-        ("lag_max_us", u64::try_from(stats.lag_max.as_micros()).unwrap_or(u64::MAX)),
-    ];
-    counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-const fn why(cause: rumormill::Cause) -> Why {
-    use rumormill::Cause;
-    match cause {
-        Cause::Tick => Why::Tick,
-        Cause::Forward => Why::Now,
-        Cause::Probe => Why::Probe,
-        Cause::RelayedProbe => Why::Relay,
-        Cause::ProbeRequest => Why::Ask,
-        Cause::Ack => Why::Ack,
-        Cause::Nack => Why::Nack,
-        Cause::Direct => Why::Other,
-    }
-}
-
-fn tag(id: &RumorId) -> RumorTag {
-    RumorTag(id.short().0)
-}
-
-pub(crate) fn unix_ns() -> u64 {
-    nanos(wall_clock())
-}
-
-fn unix_ms() -> u64 {
-    u64::try_from(wall_clock().as_millis()).unwrap_or(u64::MAX)
+pub(crate) fn wall() -> Wall {
+    Wall(nanos(wall_clock()))
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -20,7 +20,7 @@ use thiserror::Error;
 use app::{KvApp, Master};
 use command::Command;
 
-pub(crate) use app::unix_ns;
+pub(crate) use app::wall;
 pub use changes::{CHANGES_MAX, Change, What};
 pub use view::{MemberView, MembersView};
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Preset;
+use crate::experiment::WorldPlan;
 use crate::metrics::RunFigures;
 use crate::summary::GroupSummary;
 use crate::topology::Topology;
@@ -50,6 +51,9 @@ pub struct Header {
     pub horizon_ms: Option<u64>,
     /// How clusters came up before they were measured; `None` when runs differ or do not say.
     pub barrier: Option<Barrier>,
+    /// The simulated world; `None` for processes and when runs differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<WorldPlan>,
     /// What this machine could do at best; empty when it was not measured.
     pub calibrate: Vec<Floor>,
 }
@@ -135,6 +139,7 @@ impl Results {
             window_ms: common(runs.iter().map(|run| run.window_ms)),
             horizon_ms: common(runs.iter().map(|run| run.horizon_ms)),
             barrier: None,
+            world: None,
             calibrate,
         };
         Self { header, summary: summarise(&runs), runs }
@@ -208,7 +213,7 @@ pub fn write_file(path: &Path, text: &str) -> Result<(), ReportError> {
 }
 
 /// The value that all have; `None` when they differ or there are none.
-fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
+pub(crate) fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next()?;
     values.all(|value| value == first).then_some(first)
 }

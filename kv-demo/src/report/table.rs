@@ -3,7 +3,8 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Row, Table, TableStyle};
 
 use super::short::{range, short};
-use super::{Barrier, Floor, Results};
+use super::{Barrier, Floor, Results, common};
+use crate::metrics::Runtime;
 use crate::summary::GroupSummary;
 
 /// Tables without frames: a rule below the header, blanks between columns.
@@ -62,7 +63,9 @@ pub(super) fn render(results: &Results) -> String {
     text.push('\n');
     text.push_str(LEGEND);
     text.extend(results.header.barrier.iter().map(barrier_line));
-    text.extend(results.header.calibrate.iter().map(floor_line));
+    text.extend(results.header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
+    let runtime = common(groups.iter().map(|group| group.runtime));
+    text.extend(results.header.calibrate.iter().map(|floor| floor_line(floor, runtime)));
     text.extend(groups.iter().filter_map(|group| incomplete_line(group)));
     text
 }
@@ -121,12 +124,13 @@ fn barrier_line(barrier: &Barrier) -> String {
     )
 }
 
-fn floor_line(floor: &Floor) -> String {
+fn floor_line(floor: &Floor, runtime: Option<Runtime>) -> String {
     let Floor { topology, dim, median_ms, repeats } = floor;
-    format!(
-        "Floor of {topology} {dim} on this machine: {} ms (a bare flood, median of {repeats}).\n",
-        short(*median_ms)
-    )
+    let what = match runtime {
+        Some(Runtime::Sim) => "in this world".to_owned(),
+        _ => format!("on this machine (a bare flood, median of {repeats})"),
+    };
+    format!("Floor of {topology} {dim}: {} ms {what}.\n", short(*median_ms))
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {

@@ -59,6 +59,15 @@ impl<W: Write> TraceWriter<W> {
         self.out.flush()
     }
 
+    /// Writes out everything and gives the underlying writer back.
+    ///
+    /// # Errors
+    ///
+    /// Those of the underlying writer.
+    pub fn into_inner(self) -> io::Result<W> {
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
     fn record_thesis(&mut self, event: &Event, thesis_id: Option<i64>) -> io::Result<()> {
         let decimal = |tag: RumorTag| thesis_id.map_or(tag.0, i64::cast_unsigned);
         match event {

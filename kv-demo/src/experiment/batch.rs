@@ -1,0 +1,150 @@
+//! Many runs: one after the other with processes, which would disturb each other, and one per core in
+//! virtual time, where nothing can.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::run::{self, Keep, RunError, RunPlan, Stage};
+use super::{Continue, ExperimentError, Place, label, virtual_run};
+use crate::metrics::{Run, RunFigures};
+use crate::report::Floor;
+
+/// What all runs of an experiment share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    pub(super) program: &'a Path,
+    pub(super) place: Place,
+    pub(super) keep: Keep,
+    pub(super) go_on: Continue,
+    pub(super) floors: &'a [Floor],
+    pub(super) bar: &'a ProgressBar,
+}
+
+/// What the workers have come to.
+#[derive(Debug, Default)]
+struct Progress {
+    next: AtomicUsize,
+    is_over: AtomicBool,
+    figures: Mutex<Vec<RunFigures>>,
+    error: Mutex<Option<(String, RunError)>>,
+}
+
+impl Batch<'_> {
+    /// Carries out all runs.
+    ///
+    /// # Errors
+    ///
+    /// The first run that failed or was interrupted; those that were finished stay.
+    pub(super) fn run_all(&self, plans: &[RunPlan]) -> Result<Vec<RunFigures>, ExperimentError> {
+        let progress = Progress::default();
+        std::thread::scope(|scope| {
+            for _ in 1..self.workers() {
+                scope.spawn(|| self.work(plans, &progress));
+            }
+            self.work(plans, &progress);
+        });
+        self.bar.finish_and_clear();
+        let figures = progress.figures.into_inner().unwrap_or_default();
+        match progress.error.into_inner().unwrap_or_default() {
+            None => Ok(figures),
+            Some((_, error)) if error.is_interrupt() => {
+                let out = plans.first().and_then(|plan| plan.dir.parent()?.parent());
+                let out = out.unwrap_or(Path::new("out")).to_owned();
+                Err(ExperimentError::Interrupted { finished: figures.len(), out })
+            }
+            Some((label, error)) => Err(ExperimentError::Run { label, error }),
+        }
+    }
+
+    fn workers(&self) -> usize {
+        match self.place {
+            Place::Processes => 1,
+            Place::World(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    fn work(&self, plans: &[RunPlan], progress: &Progress) {
+        while !progress.is_over.load(Ordering::SeqCst)
+            && let Some(plan) = plans.get(progress.next.fetch_add(1, Ordering::SeqCst))
+        {
+            let label = label(&plan.file.run);
+            match self.run_one(plan, &label) {
+                Ok(figures) => {
+                    say(self.bar, &line(&label, &figures, self.floors));
+                    self.bar.inc(1);
+                    lock(&progress.figures).push(figures);
+                }
+                Err(error) => {
+                    progress.is_over.store(true, Ordering::SeqCst);
+                    if error.is_interrupt() {
+                        // Half a run measures nothing.
+                        let _ = fs::remove_dir_all(&plan.dir);
+                    }
+                    lock(&progress.error).get_or_insert((label, error));
+                }
+            }
+        }
+    }
+
+    fn run_one(&self, plan: &RunPlan, label: &str) -> Result<RunFigures, RunError> {
+        if self.go_on == Continue::Finished
+            && let Some(figures) = run::finished(plan)?
+        {
+            return Ok(figures);
+        }
+        let bar = self.bar;
+        let mut progress = |stage| bar.set_message(message(label, &plan.file.run, stage));
+        match self.place {
+            Place::Processes => run::run(self.program, plan, &mut progress)?,
+            Place::World(world) => virtual_run::run(plan, world, &mut progress)?,
+        }
+        run::conclude(plan, self.keep)
+    }
+}
+
+/// A thread that panicked has printed why, and the scope passes it on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn message(label: &str, run: &Run, stage: Stage) -> String {
+    let nodes = run.nodes;
+    match stage {
+        Stage::Starting => format!("{label}: starting {nodes} processes"),
+        Stage::Joining(whole) => format!("{label}: {whole} of {nodes} nodes see all nodes"),
+        Stage::Spreading(infected) => format!("{label}: {infected} of {nodes} nodes have the key"),
+        Stage::Watching => format!("{label}: watching the window to its end"),
+    }
+}
+
+/// One run in a line, with the floor of this machine beside it.
+fn line(label: &str, run: &RunFigures, floors: &[Floor]) -> String {
+    let time = run.convergence_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+    let rate = run.convergence_rate;
+    let floor = floors.iter().find(|floor| (floor.topology, floor.dim) == (run.topology, run.dim));
+    let floor = floor.map_or(String::new(), |floor| format!(", floor {:.1} ms", floor.median_ms));
+    format!("{label:<32} rate {rate:.2}, {time}{floor}")
+}
+
+/// A line above the bar; without a terminal, a line of its own.
+fn say(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() {
+        eprintln!("{line}");
+    } else {
+        bar.println(line);
+    }
+}
+
+pub(super) fn progress_bar(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}

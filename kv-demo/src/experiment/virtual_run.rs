@@ -1,0 +1,399 @@
+//! One run in the simulator's virtual time: the same start, barrier, write, window and traces as
+//! with processes, and the very same nodes.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::str::FromStr;
+use core::time::Duration;
+use std::fs;
+
+use bytes::Bytes;
+use rumormill::{Config, Datagram, Event, Fact, Instant, Params};
+use rumormill_sim::chance::{Chance, Part, named_seed};
+use rumormill_sim::{App, Ctl, Latency, Network, ProcessId, Ratio, Spawn, World};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::cluster::{ClusterError, is_interrupted};
+use super::run::{
+    BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_path, write_run_file,
+};
+use crate::peer::{Arrival, Peer, Wall};
+use crate::replica::CHANNEL;
+use crate::settings::Settings;
+use crate::topology::{self, Topology};
+use crate::trace::TraceWriter;
+
+/// The wall clock of every world starts here: 2023-11-14T22:13:20Z.
+const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
+/// How often the world is looked at from outside, as a coordinator would.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Providers of the thesis' network: contiguous groups of nodes.
+const THESIS_GROUPS: usize = 4;
+/// Longest delay that may be asked for, in milliseconds.
+const DELAY_MS_MAX: u32 = 60_000;
+
+/// What is true of the world that runs take place in, beside the seed of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorldPlan {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// How long datagrams travel.
+    pub delay: Delay,
+    /// Share of datagrams that are lost from the creation of the key on, in parts per million.
+    pub loss_ppm: u32,
+}
+
+impl WorldPlan {
+    fn loss(self) -> Ratio {
+        Ratio::per_million(self.loss_ppm)
+    }
+}
+
+impl fmt::Display for WorldPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}, delay {}, loss {}", self.seed, self.delay, self.loss())
+    }
+}
+
+/// How long a datagram travels between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Delay {
+    /// No time.
+    None,
+    /// The same between any two nodes, in milliseconds.
+    Uniform(u32),
+    /// The thesis' network: 25 ms within each of four contiguous groups, 250 ms between them.
+    Thesis,
+}
+
+impl Delay {
+    fn latency(self, nodes: usize) -> Latency {
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        match self {
+            Self::None => Latency::Uniform(Duration::ZERO),
+            Self::Uniform(ms) => Latency::Uniform(millis(ms)),
+            Self::Thesis => Latency::Groups {
+                size: nodes.div_ceil(THESIS_GROUPS),
+                inside: millis(25),
+                between: millis(250),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.pad("none"),
+            Self::Uniform(ms) => write!(f, "uniform:{ms}"),
+            Self::Thesis => f.pad("thesis"),
+        }
+    }
+}
+
+impl From<Delay> for String {
+    fn from(delay: Delay) -> Self {
+        delay.to_string()
+    }
+}
+
+/// A text that is no [`Delay`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{given}` is no delay: use none, uniform:MS (at most {DELAY_MS_MAX}) or thesis")]
+pub struct BadDelay {
+    /// What was given.
+    pub given: String,
+}
+
+impl FromStr for Delay {
+    type Err = BadDelay;
+
+    fn from_str(text: &str) -> Result<Self, BadDelay> {
+        let bad = || BadDelay { given: text.to_owned() };
+        match text {
+            "none" => Ok(Self::None),
+            "thesis" => Ok(Self::Thesis),
+            _ => {
+                let ms = text.strip_prefix("uniform:").and_then(|ms| ms.parse().ok());
+                ms.filter(|&ms| ms <= DELAY_MS_MAX).map(Self::Uniform).ok_or_else(bad)
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Delay {
+    type Error = BadDelay;
+
+    fn try_from(text: String) -> Result<Self, BadDelay> {
+        text.parse()
+    }
+}
+
+/// The time that a flood along the links needs: the longest of the shortest ways from the first
+/// node.
+#[must_use]
+pub fn floor(topology: Topology, dim: u32, delay: Delay) -> Duration {
+    let nodes = topology::node_count(dim);
+    let latency = delay.latency(nodes);
+    let mut reached: Vec<Option<Duration>> = vec![None; nodes];
+    let mut on_the_way = std::collections::BTreeSet::from([(Duration::ZERO, 0)]);
+    while let Some((after, index)) = on_the_way.pop_first() {
+        if reached[index].is_none() {
+            reached[index] = Some(after);
+            let ends = topology::neighbors(topology, dim, index).into_iter();
+            on_the_way.extend(ends.map(|end| (after + latency.between(index, end), end)));
+        }
+    }
+    reached.into_iter().flatten().max().unwrap_or_default()
+}
+
+/// Carries out a run in virtual time and leaves its traces.
+pub(super) fn run(
+    plan: &RunPlan,
+    world: WorldPlan,
+    progress: &mut dyn FnMut(Stage),
+) -> Result<(), RunError> {
+    fs::create_dir_all(&plan.dir).map_err(RunError::files(&plan.dir))?;
+    write_run_file(plan)?;
+    progress(Stage::Starting);
+    let mut play = Play::new(plan, world);
+    play.come_up(progress)?;
+    play.spread(progress)?;
+    play.write_traces()
+}
+
+/// A node of the store in virtual time.
+#[derive(Debug)]
+struct SimNode {
+    peer: Peer<Vec<u8>>,
+    is_infected: bool,
+}
+
+fn wall(now: Instant) -> Wall {
+    Wall(EPOCH_NS + now.as_micros() * 1_000)
+}
+
+impl App for SimNode {
+    fn on_event(&mut self, ctl: &mut Ctl<'_>, event: Event) {
+        match event.fact {
+            Fact::Rumor { id, channel, hop, from, payload } => {
+                let arrival = Arrival { id: &id, channel, payload: &payload, from, hop };
+                self.peer.receive(wall(ctl.now()), &arrival);
+                self.is_infected = true;
+            }
+            Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
+                self.peer.merge_state(wall(ctl.now()), from, &bytes);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_datagram(&mut self, now: Instant, to: SocketAddr, len: usize, datagram: &Datagram) {
+        self.peer.note_datagram(wall(now), to, len, datagram);
+    }
+
+    fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
+        if self.peer.take_changed()
+            && let Some(state) = self.peer.state()
+        {
+            ctl.act(|node, _| node.set_channel_state(CHANNEL, state));
+        }
+    }
+}
+
+/// A run under way.
+struct Play<'a> {
+    plan: &'a RunPlan,
+    conditions: WorldPlan,
+    settings: Settings,
+    world: World<SimNode>,
+    chance: Chance,
+}
+
+impl<'a> Play<'a> {
+    /// All nodes have their addresses and are silent.
+    fn new(plan: &'a RunPlan, conditions: WorldPlan) -> Self {
+        let run = plan.file.run;
+        let settings = Settings {
+            preset: run.preset,
+            mode: run.mode,
+            overrides: plan.overrides,
+            neighbors: Vec::new(),
+        };
+        let nodes = topology::node_count(run.dim);
+        let latency = conditions.delay.latency(nodes);
+        let name = format!("{}-{}-{}-{}", run.topology, run.dim, run.mode, run.repeat);
+        let seed = named_seed(conditions.seed, &name);
+        let network = Network { latency, ..Network::default() };
+        let mut world = World::new(seed, network);
+        let silent = Config {
+            gossip_interval: None,
+            probe_interval: None,
+            push_pull_interval: None,
+            ..settings.config()
+        };
+        for index in 0..nodes {
+            let trace = TraceWriter::new(Vec::new(), plan.trace_format);
+            let peer = Peer::new(run.mode, Some(trace));
+            let app = SimNode { peer, is_infected: false };
+            let id = world.spawn(Spawn::numbered(index, params(silent.clone())), app);
+            let label = label(index);
+            world.act(id, |ctl, app| app.peer.adopt(wall(ctl.now()), ctl.node(), &label));
+        }
+        Self { plan, conditions, settings, world, chance: Chance::child(seed, Part::Workload) }
+    }
+
+    /// Brings the cluster through the barrier.
+    fn come_up(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
+        let (run, barrier) = (self.plan.file.run, self.plan.file.barrier);
+        let seed = self.world.addr(ProcessId::new(0));
+        for id in self.world.ids() {
+            let mut config = self.config_of(run.topology, run.dim, id);
+            config.push_pull_interval = Some(Duration::from_millis(barrier.push_pull_ms));
+            config.retransmit_mult = barrier.retransmit_mult;
+            let seeds = if id.index() == 0 { vec![] } else { vec![seed] };
+            self.world.act(id, |ctl, _| {
+                ctl.act(|node, now| {
+                    node.set_params(now, params(config));
+                    node.join(now, &seeds);
+                });
+            });
+            self.world.run_for(Duration::from_millis(barrier.spacing_ms));
+        }
+        let size = self.world.size();
+        self.wait("all nodes see all nodes", |world| {
+            let whole = count(world, |node| node.live_members() == size);
+            progress(Stage::Joining(whole));
+            whole == size
+        })?;
+        for id in self.world.ids() {
+            let config = self.config_of(run.topology, run.dim, id);
+            self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_params(now, params(config))));
+        }
+        self.wait("all nodes have no more to tell about members", |world| {
+            count(world, |node| node.updates_waiting() == 0) == size
+        })
+    }
+
+    fn config_of(&self, topology: Topology, dim: u32, id: ProcessId) -> Config {
+        let ends = topology::neighbors(topology, dim, id.index()).into_iter();
+        let neighbors = ends.map(|end| self.world.addr(ProcessId::new(end))).collect();
+        Settings { neighbors, ..self.settings.clone() }.config()
+    }
+
+    fn wait(
+        &mut self,
+        what: &'static str,
+        mut reached: impl FnMut(&World<SimNode>) -> bool,
+    ) -> Result<(), RunError> {
+        let end = self.world.now() + BARRIER_MAX;
+        while !reached(&self.world) {
+            check_interrupt()?;
+            if self.world.now() >= end {
+                let (seconds, progress) = (BARRIER_MAX.as_secs(), "in virtual time".to_owned());
+                return Err(ClusterError::TimedOut { seconds, what, progress }.into());
+            }
+            self.world.run_for(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Writes the key and lets window and horizon pass.
+    fn spread(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
+        let run = self.plan.file.run;
+        // The end of the barrier lies close behind somebody's tick; the key must not.
+        let part = self.chance.below_duration(Duration::from_millis(run.interval_ms));
+        self.world.run_for(part);
+        self.world.network_mut().loss = self.conditions.loss();
+        let (key, value) = KEY_AND_VALUE;
+        let written = self.world.act(ProcessId::new(0), |ctl, app| {
+            let SimNode { peer, is_infected } = app;
+            *is_infected = true;
+            let value = Bytes::from_static(value.as_bytes());
+            ctl.act(|node, now| peer.write(wall(now), node, now, key.as_bytes(), Some(value)))
+        });
+        written.map_err(|error| RunError::Write(error.to_string()))?;
+        let created = self.world.now();
+        let window_ends = created + Duration::from_millis(run.window_ms) + MARGIN;
+        let horizon_ends = created + Duration::from_millis(run.horizon_ms);
+        let (size, mut infected) = (self.world.size(), 0);
+        while self.world.now() < window_ends || (infected < size && self.world.now() < horizon_ends)
+        {
+            check_interrupt()?;
+            self.world.run_for(LOOK_EVERY);
+            infected = self.infected();
+            progress(if infected < size { Stage::Spreading(infected) } else { Stage::Watching });
+        }
+        Ok(())
+    }
+
+    fn infected(&self) -> usize {
+        let has = |id| self.world.app(id).is_some_and(|app| app.is_infected);
+        self.world.ids().filter(|&id| has(id)).count()
+    }
+
+    fn write_traces(mut self) -> Result<(), RunError> {
+        for id in self.world.ids() {
+            self.world.act(id, |ctl, app| app.peer.end(wall(ctl.now()), ctl.node()));
+        }
+        for (index, app) in self.world.into_apps().into_iter().enumerate() {
+            let path = trace_path(&self.plan.dir, &label(index));
+            let bytes = app.and_then(|app| app.peer.into_trace()).unwrap_or_default();
+            fs::write(&path, bytes).map_err(RunError::files(&path))?;
+        }
+        Ok(())
+    }
+}
+
+fn count(world: &World<SimNode>, is_so: impl Fn(&rumormill::Node) -> bool) -> usize {
+    world.ids().filter(|&id| world.node(id).is_some_and(&is_so)).count()
+}
+
+fn label(index: usize) -> String {
+    format!("Node{}", index + 1)
+}
+
+fn params(config: Config) -> Params {
+    Params::try_from(config).expect("the experiment checked its parameters before the first run")
+}
+
+fn check_interrupt() -> Result<(), RunError> {
+    if is_interrupted() { Err(ClusterError::Interrupted.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn delays_have_one_name_everywhere() {
+        for (text, delay) in
+            [("none", Delay::None), ("uniform:25", Delay::Uniform(25)), ("thesis", Delay::Thesis)]
+        {
+            assert_eq!(text.parse(), Ok(delay));
+            assert_eq!(delay.to_string(), text);
+            assert_eq!(serde_json::to_string(&delay).unwrap(), format!("{text:?}"));
+        }
+        for bad in ["", "uniform", "uniform:", "uniform:-1", "uniform:60001", "wan"] {
+            assert!(bad.parse::<Delay>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn floors_are_the_limits_of_the_thesis_network() {
+        // Table 2.3 of the design: limit cube, ring, bus.
+        for (dim, cube, ring, bus) in
+            [(2, 500, 500, 750), (6, 600, 1_250, 2_250), (10, 700, 13_250, 26_250)]
+        {
+            assert_eq!(floor(Topology::Hypercube, dim, Delay::Thesis), cube * MS);
+            assert_eq!(floor(Topology::Ring, dim, Delay::Thesis), ring * MS);
+            assert_eq!(floor(Topology::Bus, dim, Delay::Thesis), bus * MS);
+        }
+        assert_eq!(floor(Topology::Hypercube, 6, Delay::Uniform(25)), 150 * MS);
+        assert_eq!(floor(Topology::Bus, 4, Delay::None), Duration::ZERO);
+    }
+}

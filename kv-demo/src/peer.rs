@@ -1,0 +1,213 @@
+//! What a node of the store does about writes, rumours and traces, whatever runs it: processes with
+//! sockets and the simulator share this code. Pure but for what the trace is written to; time comes
+//! in as a number.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use bytes::Bytes;
+use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId};
+
+use crate::config::Mode;
+use crate::replica::{Replica, WriteError};
+use crate::store::Version;
+use crate::trace::{Event, RumorTag, TraceWriter, Why};
+
+/// A wall clock's time in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn ms(self) -> u64 {
+        self.0 / 1_000_000
+    }
+}
+
+/// A rumour that came for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Its id.
+    pub id: &'a RumorId,
+    /// Which protocol it is for.
+    pub channel: Channel,
+    /// The message.
+    pub payload: &'a [u8],
+    /// Who passed it on.
+    pub from: SocketAddr,
+    /// Links it crossed, where the wire carries that.
+    pub hop: Option<u8>,
+}
+
+/// A replica and the trace of what its node does with rumours.
+#[derive(Debug)]
+pub struct Peer<W: Write> {
+    mode: Mode,
+    replica: Replica,
+    trace: Option<TraceWriter<W>>,
+}
+
+impl<W: Write> Peer<W> {
+    /// An empty replica; it belongs to nobody until [`adopt`](Self::adopt).
+    #[must_use]
+    pub fn new(mode: Mode, trace: Option<TraceWriter<W>>) -> Self {
+        Self { mode, replica: Replica::new(mode, b""), trace }
+    }
+
+    /// Tells whose replica it is, and begins the trace under a label.
+    pub fn adopt(&mut self, wall: Wall, node: &Node, label: &str) {
+        let (mode, local) = (self.mode, node.local());
+        self.replica = Replica::new(mode, local.name.as_bytes());
+        let (node, addr) = (label.to_owned(), local.addr);
+        self.record(&Event::Node { t: wall.0, node, addr, mode }, None);
+    }
+
+    /// The replica.
+    #[must_use]
+    pub const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Whether the store changed since the last call.
+    pub const fn take_changed(&mut self) -> bool {
+        self.replica.take_changed()
+    }
+
+    /// What is to be told in push/pulls; `None` if it has grown beyond what they carry.
+    #[must_use]
+    pub fn state(&self) -> Option<Bytes> {
+        let state = self.replica.state();
+        state.inspect_err(|error| tracing::error!(%error, "push/pulls keep the last state")).ok()
+    }
+
+    /// Writes a key, or without a value deletes it, and tells everybody.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]; nothing changed.
+    pub fn write(
+        &mut self,
+        wall: Wall,
+        node: &mut Node,
+        now: Instant,
+        key: &[u8],
+        value: Option<Bytes>,
+    ) -> Result<Version, WriteError> {
+        let write = self.replica.prepare(wall.ms(), key, value, node.broadcast_len_max())?;
+        let told = node.broadcast(now, write.channel, &write.payload);
+        let id = told.map_err(|error| match error {
+            BroadcastError::TooLarge { len, max } => WriteError::TooLarge { len, max },
+            _ => WriteError::Leaving,
+        })?;
+        let thesis_id = write.thesis_id.map(|id| id.0);
+        self.record(&Event::Create { t: wall.0, id: tag(&id) }, thesis_id);
+        self.replica.commit(write)
+    }
+
+    /// Applies a rumour that came for the first time.
+    pub fn receive(&mut self, wall: Wall, arrival: &Arrival<'_>) {
+        let received = self.replica.receive(wall.ms(), arrival.channel, arrival.payload);
+        let thesis_id = received.unwrap_or_else(|error| {
+            tracing::warn!(from = %arrival.from, %error, "a message was not applied");
+            None
+        });
+        let event = Event::Recv {
+            t: wall.0,
+            id: tag(arrival.id),
+            from: Some(arrival.from),
+            hop: arrival.hop.map(u32::from),
+        };
+        self.record(&event, thesis_id.map(|id| id.0));
+    }
+
+    /// Merges what a peer told in a push/pull.
+    pub fn merge_state(&mut self, wall: Wall, from: SocketAddr, state: &[u8]) {
+        match self.replica.merge_state(wall.ms(), state) {
+            Ok(0) => {}
+            Ok(refused) => {
+                tracing::warn!(%from, refused, "entries of a peer's state were not applied");
+            }
+            Err(error) => tracing::warn!(%from, %error, "a peer's state makes no sense"),
+        }
+    }
+
+    /// Writes down a datagram that left, if it carried rumours.
+    pub fn note_datagram(&mut self, wall: Wall, to: SocketAddr, len: usize, datagram: &Datagram) {
+        if self.trace.is_none() || datagram.rumors().is_empty() {
+            return;
+        }
+        let rumors = datagram.rumors().iter().map(|&(id, copies)| (RumorTag(id.0), copies));
+        let event = Event::Send {
+            t: wall.0,
+            to,
+            why: why(datagram.cause),
+            bytes: u32::try_from(len).unwrap_or(u32::MAX),
+            rumors: rumors.collect(),
+        };
+        self.record(&event, None);
+    }
+
+    /// Ends the trace in good order.
+    pub fn end(&mut self, wall: Wall, node: &Node) {
+        self.record(&Event::End { t: wall.0, counters: counters(node) }, None);
+        self.flush_trace();
+    }
+
+    /// Writes out what is buffered of the trace.
+    pub fn flush_trace(&mut self) {
+        if let Some(Err(error)) = self.trace.as_mut().map(TraceWriter::flush) {
+            tracing::error!(%error, "the end of the trace could not be written");
+        }
+    }
+
+    /// What the trace was written to, complete; `None` if there is none or it broke off.
+    #[must_use]
+    pub fn into_trace(self) -> Option<W> {
+        self.trace?.into_inner().ok()
+    }
+
+    fn record(&mut self, event: &Event, thesis_id: Option<i64>) {
+        let Some(trace) = &mut self.trace else { return };
+        if let Err(error) = trace.record(event, thesis_id) {
+            tracing::error!(%error, "the trace cannot be written and ends here");
+            self.trace = None;
+        }
+    }
+}
+
+fn counters(node: &Node) -> BTreeMap<String, u64> {
+    let stats = node.stats();
+    let counters = [
+        ("packets_received", stats.packets_received),
+        ("packets_sent", stats.packets_sent),
+        ("bytes_sent", stats.bytes_sent),
+        ("rumor_duplicates", stats.rumor_duplicates),
+        ("rumor_copies_tick", stats.rumor_copies_tick),
+        ("rumor_copies_forwarded", stats.rumor_copies_forwarded),
+        ("rumor_copies_piggybacked", stats.rumor_copies_piggybacked),
+        ("rumors_dropped", stats.rumors_dropped),
+        ("probes_failed", stats.probes_failed),
+        ("refutations", stats.refutations),
+        ("lag_max_us", u64::try_from(stats.lag_max.as_micros()).unwrap_or(u64::MAX)),
+    ];
+    counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+const fn why(cause: Cause) -> Why {
+    match cause {
+        Cause::Tick => Why::Tick,
+        Cause::Forward => Why::Now,
+        Cause::Probe => Why::Probe,
+        Cause::RelayedProbe => Why::Relay,
+        Cause::ProbeRequest => Why::Ask,
+        Cause::Ack => Why::Ack,
+        Cause::Nack => Why::Nack,
+        Cause::Direct => Why::Other,
+    }
+}
+
+fn tag(id: &RumorId) -> RumorTag {
+    RumorTag(id.short().0)
+}
