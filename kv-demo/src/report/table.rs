@@ -126,11 +126,14 @@ fn barrier_line(barrier: &Barrier) -> String {
 
 fn floor_line(floor: &Floor, runtime: Option<Runtime>) -> String {
     let Floor { topology, dim, median_ms, repeats } = floor;
-    let what = match runtime {
-        Some(Runtime::Sim) => "in this world".to_owned(),
-        _ => format!("on this machine (a bare flood, median of {repeats})"),
-    };
-    format!("Floor of {topology} {dim}: {} ms {what}.\n", short(*median_ms))
+    let median = short(*median_ms);
+    match runtime {
+        Some(Runtime::Sim) => format!("Floor of {topology} {dim} in this world: {median} ms.\n"),
+        _ => format!(
+            "Floor of {topology} {dim} on this machine: {median} ms (a bare flood, median of \
+             {repeats}).\n"
+        ),
+    }
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {
