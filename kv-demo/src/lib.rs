@@ -8,6 +8,7 @@
 //! | [`peer`] | a replica, its node and its trace, whatever runs them |
 //! | [`topology`], [`config`], [`settings`] | who is linked with whom, files, presets |
 //! | [`node`] | a running node: replica, HTTP door, signals |
+//! | [`sim_node`] | a node in the simulator |
 //! | [`members`] | asking a running node |
 //! | [`trace`], [`metrics`], [`summary`], [`report`], [`plot`] | what runs leave behind, and what is made of it |
 //! | [`experiment`] | clusters of processes, one run after the other |
@@ -23,6 +24,7 @@ pub mod plot;
 pub mod replica;
 pub mod report;
 pub mod settings;
+pub mod sim_node;
 pub mod store;
 pub mod summary;
 pub mod thesis;

@@ -2,15 +2,14 @@
 //! with processes, and the very same nodes.
 
 use core::fmt;
-use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
 use std::fs;
 
 use bytes::Bytes;
-use rumormill::{Config, Datagram, Event, Fact, Instant, Params};
+use rumormill::{Config, Params};
 use rumormill_sim::chance::{Chance, Part, named_seed};
-use rumormill_sim::{App, Ctl, Latency, Network, ProcessId, Ratio, Spawn, World};
+use rumormill_sim::{Latency, Network, ProcessId, Ratio, Spawn, World};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,14 +17,12 @@ use super::cluster::{ClusterError, is_interrupted};
 use super::run::{
     BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_path, write_run_file,
 };
-use crate::peer::{Arrival, Peer, Wall};
-use crate::replica::CHANNEL;
+use crate::peer::Peer;
 use crate::settings::Settings;
+use crate::sim_node::SimNode;
 use crate::topology::{self, Topology};
 use crate::trace::TraceWriter;
 
-/// The wall clock of every world starts here: 2023-11-14T22:13:20Z.
-const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 /// How often the world is looked at from outside, as a coordinator would.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Providers of the thesis' network: contiguous groups of nodes.
@@ -164,45 +161,6 @@ pub(super) fn run(
     play.write_traces()
 }
 
-/// A node of the store in virtual time.
-#[derive(Debug)]
-struct SimNode {
-    peer: Peer<Vec<u8>>,
-    is_infected: bool,
-}
-
-fn wall(now: Instant) -> Wall {
-    Wall(EPOCH_NS + now.as_micros() * 1_000)
-}
-
-impl App for SimNode {
-    fn on_event(&mut self, ctl: &mut Ctl<'_>, event: Event) {
-        match event.fact {
-            Fact::Rumor { id, channel, hop, from, payload } => {
-                let arrival = Arrival { id: &id, channel, payload: &payload, from, hop };
-                self.peer.receive(wall(ctl.now()), &arrival);
-                self.is_infected = true;
-            }
-            Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
-                self.peer.merge_state(wall(ctl.now()), from, &bytes);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_datagram(&mut self, now: Instant, to: SocketAddr, len: usize, datagram: &Datagram) {
-        self.peer.note_datagram(wall(now), to, len, datagram);
-    }
-
-    fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
-        if self.peer.take_changed()
-            && let Some(state) = self.peer.state()
-        {
-            ctl.act(|node, _| node.set_channel_state(CHANNEL, state));
-        }
-    }
-}
-
 /// A run under way.
 struct Play<'a> {
     plan: &'a RunPlan,
@@ -237,10 +195,10 @@ impl<'a> Play<'a> {
         for index in 0..nodes {
             let trace = TraceWriter::new(Vec::new(), plan.trace_format);
             let peer = Peer::new(run.mode, Some(trace));
-            let app = SimNode { peer, is_infected: false };
-            let id = world.spawn(Spawn::numbered(index, params(silent.clone())), app);
+            let id =
+                world.spawn(Spawn::numbered(index, params(silent.clone())), SimNode::new(peer));
             let label = label(index);
-            world.act(id, |ctl, app| app.peer.adopt(wall(ctl.now()), ctl.node(), &label));
+            world.act(id, |ctl, app| app.adopt(ctl.now(), ctl.node(), &label));
         }
         Self { plan, conditions, settings, world, chance: Chance::child(seed, Part::Workload) }
     }
@@ -309,10 +267,7 @@ impl<'a> Play<'a> {
         self.world.network_mut().loss = self.conditions.loss();
         let (key, value) = KEY_AND_VALUE;
         let written = self.world.act(ProcessId::new(0), |ctl, app| {
-            let SimNode { peer, is_infected } = app;
-            *is_infected = true;
-            let value = Bytes::from_static(value.as_bytes());
-            ctl.act(|node, now| peer.write(wall(now), node, now, key.as_bytes(), Some(value)))
+            app.write(ctl, key.as_bytes(), Some(Bytes::from_static(value.as_bytes())))
         });
         written.map_err(|error| RunError::Write(error.to_string()))?;
         let created = self.world.now();
@@ -330,17 +285,17 @@ impl<'a> Play<'a> {
     }
 
     fn infected(&self) -> usize {
-        let has = |id| self.world.app(id).is_some_and(|app| app.is_infected);
+        let has = |id| self.world.app(id).is_some_and(SimNode::has_rumor);
         self.world.ids().filter(|&id| has(id)).count()
     }
 
     fn write_traces(mut self) -> Result<(), RunError> {
         for id in self.world.ids() {
-            self.world.act(id, |ctl, app| app.peer.end(wall(ctl.now()), ctl.node()));
+            self.world.act(id, |ctl, app| app.end(ctl.now(), ctl.node()));
         }
         for (index, app) in self.world.into_apps().into_iter().enumerate() {
             let path = trace_path(&self.plan.dir, &label(index));
-            let bytes = app.and_then(|app| app.peer.into_trace()).unwrap_or_default();
+            let bytes = app.and_then(SimNode::into_trace).unwrap_or_default();
             fs::write(&path, bytes).map_err(RunError::files(&path))?;
         }
         Ok(())
