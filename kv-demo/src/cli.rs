@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Phase, Preset, SeedAddr};
-use kv_demo::experiment::Options;
+use kv_demo::experiment::{HostSpec, HostsPlan, LAUNCHER_DEFAULT, Options};
 use kv_demo::members::MembersFormat;
 use kv_demo::node::{Control, NodeSetup};
 use kv_demo::settings::Settings;
@@ -51,17 +51,58 @@ pub(crate) enum Command {
     ///
     /// Nodes are numbered from 1 and laid out in contiguous blocks, one block per host.
     Topology(TopologyArgs),
-    /// Spread a key through clusters of processes on this host, and measure it.
+    /// Spread a key through clusters of processes on this host or several, and measure it.
     ///
     /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
     /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
     /// results.json, results.csv, plots, and the traces themselves.
+    ///
+    /// With --hosts, the nodes are spread over several hosts in contiguous blocks: the launcher
+    /// starts one `kv-demo agent` on each, and everything goes through its standard input and
+    /// output. The hosts need kv-demo of this version and must reach each other, UDP and TCP on
+    /// free ports; the coordinator needs the launcher only. Their clocks are compared all the
+    /// while, and the table says how well.
     Experiment(Box<ExperimentArgs>),
     /// Sum an experiment's folder up again, from its traces.
     Report(ReportArgs),
+    /// Start and stop the nodes of an experiment on this host, for its coordinator.
+    ///
+    /// `kv-demo experiment --hosts` starts this through SSH or whatever else its --launcher says,
+    /// and speaks with it over standard input and output. An agent listens on no port and runs no
+    /// program but this one. It ends, with all its nodes, when its input ends or says nothing for
+    /// 15 s.
+    Agent,
     /// One process of a calibration.
     #[command(hide = true)]
-    Flood,
+    Flood(FloodArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FloodArgs {
+    /// Where to listen, on a free port
+    #[arg(long, value_name = "IP")]
+    pub(crate) bind: IpAddr,
+}
+
+/// Which hosts share an experiment, and how they are reached.
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    /// Hosts that share the nodes, separated by commas. Nodes bind and advertise ADDR, which the
+    /// other hosts must reach; without it NAME's own address is taken
+    #[arg(long, value_name = "NAME[=ADDR],...", value_delimiter = ',')]
+    hosts: Vec<HostSpec>,
+    /// The command that starts an agent on a host; {host} stands for its NAME. It is split into
+    /// words as a shell would, and run without one. It must not ask for anything
+    #[arg(long, value_name = "COMMAND", default_value = LAUNCHER_DEFAULT, requires = "hosts")]
+    launcher: String,
+}
+
+impl HostsArgs {
+    /// `None`: this host alone.
+    pub(crate) fn plan(&self) -> Option<HostsPlan> {
+        let (hosts, launcher) = (self.hosts.clone(), self.launcher.clone());
+        (!hosts.is_empty()).then_some(HostsPlan { hosts, launcher })
+    }
 }
 
 /// Where a node's numbers come from, and what replaces them.
@@ -102,22 +143,6 @@ impl KnobArgs {
             phase: self.phase.or(file.phase),
             ..file
         }
-    }
-
-    /// The same, for the command line of a node.
-    fn words(&self) -> Vec<String> {
-        let word = |value: &dyn ToString| value.to_string();
-        let piggyback = |switch| if switch == Switch::On { "on" } else { "off" }.to_owned();
-        let phase = |phase| if phase == Phase::Start { "start" } else { "random" }.to_owned();
-        let numbers = [
-            ("--interval", self.interval.map(|ms| format!("{ms}ms"))),
-            ("--fanout", self.fanout.as_ref().map(|n| word(n))),
-            ("--retransmit", self.retransmit.as_ref().map(|n| word(n))),
-            ("--piggyback", self.piggyback.map(piggyback)),
-            ("--phase", self.phase.map(phase)),
-        ];
-        let given = numbers.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
-        given.flatten().collect()
     }
 }
 
@@ -292,6 +317,8 @@ pub(crate) struct ExperimentArgs {
     /// it is their phase
     #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20ms")]
     spacing: u32,
+    #[command(flatten)]
+    hosts: HostsArgs,
     /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 20)]
     calibrate_rounds: u32,
@@ -326,6 +353,8 @@ pub(crate) struct CalibrateArgs {
     /// Floods
     #[arg(long, value_name = "R", default_value_t = 100)]
     pub(crate) repeat: u32,
+    #[command(flatten)]
+    pub(crate) hosts: HostsArgs,
     /// How to print
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
@@ -347,20 +376,22 @@ impl ExperimentArgs {
         let none_means = |given: &[u32], default: u32| {
             if given.is_empty() { vec![default] } else { given.to_vec() }
         };
+        let overrides = self.knobs.over(Overrides::default());
         Options {
             topologies: self.topology.clone(),
             dims: none_means(&self.dim, dim),
             modes: if self.modes.is_empty() { Mode::ALL.to_vec() } else { self.modes.clone() },
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
-            overrides: self.knobs.over(Overrides::default()),
-            override_words: self.knobs.words(),
+            overrides,
+            override_words: overrides.words(),
             window_ms: self.window.map(u64::from),
             horizon_ms: self.horizon.into(),
             spacing_ms: self.spacing.into(),
             calibrate_rounds: self.calibrate_rounds,
             trace_format: self.trace_format,
             out: self.out.clone().unwrap_or_else(free_dir),
+            hosts: self.hosts.plan(),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! The experiment: clusters of processes, one run after the other, and what comes of them.
 
+mod clock;
 mod cluster;
+mod crew;
 pub mod flood;
+mod hosts;
+mod interrupt;
+mod link;
 pub mod run;
 
 use std::collections::BTreeMap;
@@ -11,12 +16,16 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
 
-pub use cluster::{Cluster, ClusterError, catch_interrupts};
+pub use cluster::{Cluster, ClusterError, Site};
+pub use crew::Crew;
+pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
+pub use interrupt::catch_interrupts;
+pub use link::{HostError, HostTrouble};
 
 use crate::config::{Mode, Overrides, Preset};
 use crate::metrics::{Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
-use crate::report::{self, Barrier, Floor, ReportError, Results};
+use crate::report::{self, Barrier, Floor, HostClock, ReportError, Results};
 use crate::settings::{Settings, window_ms};
 use crate::topology::{self, Topology};
 use crate::trace::TraceFormat;
@@ -57,6 +66,8 @@ pub struct Options {
     pub trace_format: TraceFormat,
     /// Where everything goes.
     pub out: PathBuf,
+    /// The hosts that share the nodes; `None`: all are on this one.
+    pub hosts: Option<HostsPlan>,
 }
 
 /// Why an experiment ended early; one line that names the fix.
@@ -73,6 +84,9 @@ pub enum ExperimentError {
     /// The calibration failed.
     #[error("calibration: {0}")]
     Calibrate(ClusterError),
+    /// The hosts cannot be worked with, or one of them cannot be had.
+    #[error(transparent)]
+    Hosts(#[from] ClusterError),
     /// Somebody interrupted.
     #[error("interrupted; `kv-demo report {}` sums up the {finished} finished runs", out.display())]
     Interrupted {
@@ -125,13 +139,14 @@ pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentE
     create_dir(&options.out)?;
     let runs = plans(options);
     let bar = progress_bar(runs.len());
-    let floors = calibrate_all(program, options, &bar)?;
+    let mut site = open_site(program, options, &bar)?;
+    let floors = calibrate_all(&mut site, options, &bar)?;
     write_floors(&options.out, &floors)?;
     let mut figures = Vec::with_capacity(runs.len());
     for plan in &runs {
         let label = label(&plan.file.run);
         let progress = |stage| bar.set_message(message(&label, &plan.file.run, stage));
-        match run::run(program, plan, progress) {
+        match run::run(&mut site, plan, progress) {
             Ok(run) => {
                 say(&bar, &line(&label, &run, &floors));
                 figures.push(run);
@@ -146,13 +161,40 @@ pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentE
             }
             Err(error) => {
                 bar.finish_and_clear();
+                if error.is_lost_host() {
+                    // Its traces are lost with it, and half a run measures nothing.
+                    let _ = fs::remove_dir_all(&plan.dir);
+                }
                 return Err(ExperimentError::Run { label, error });
             }
         }
     }
+    drop(site);
     bar.finish_and_clear();
-    let barrier = Some(barrier(options));
-    write_results(&options.out, floors, figures, barrier)
+    let hosts = clocks(runs.iter().map(|plan| plan.dir.as_path()))?;
+    let shared = Shared { barrier: Some(barrier(options)), hosts };
+    write_results(&options.out, floors, figures, shared)
+}
+
+/// Agents on the hosts, if there are any.
+fn open_site(
+    program: &Path,
+    options: &Options,
+    bar: &ProgressBar,
+) -> Result<Site, ExperimentError> {
+    let hosts = options.hosts.as_ref();
+    if let Some(plan) = hosts {
+        bar.set_message(format!("starting agents on {} hosts", plan.hosts.len()));
+    }
+    Site::open(program, hosts, &options.out).map_err(|error| {
+        bar.finish_and_clear();
+        match error {
+            ClusterError::Interrupted => {
+                ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
+            }
+            error => error.into(),
+        }
+    })
 }
 
 /// Sums up a folder again, from its traces.
@@ -181,20 +223,40 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
         figures.push(run::measure_again(run_dir).map_err(failed)?);
     }
     let same = barriers.iter().all(|barrier| *barrier == barriers[0]);
-    let barrier = same.then_some(barriers[0]);
-    write_results(dir, read_floors(dir), figures, barrier)
+    let hosts = clocks(run_dirs.iter().map(PathBuf::as_path))?;
+    let shared = Shared { barrier: same.then_some(barriers[0]), hosts };
+    write_results(dir, read_floors(dir), figures, shared)
+}
+
+/// What the runs of an experiment share, beside their figures.
+struct Shared {
+    barrier: Option<Barrier>,
+    hosts: Vec<HostClock>,
+}
+
+/// The clocks of the hosts of some runs, each as it was known worst.
+fn clocks<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Vec<HostClock>, ExperimentError> {
+    let mut readings = Vec::new();
+    for dir in run_dirs {
+        let label = || dir.display().to_string();
+        let file = run::read_run_file(dir);
+        let file = file.map_err(|error| ExperimentError::Run { label: label(), error })?;
+        readings.extend(file.hosts);
+    }
+    Ok(report::worst(readings))
 }
 
 fn write_results(
     out: &Path,
     floors: Vec<Floor>,
     figures: Vec<RunFigures>,
-    barrier: Option<Barrier>,
+    shared: Shared,
 ) -> Result<Results, ExperimentError> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
-    results.header.barrier = barrier;
+    results.header.barrier = shared.barrier;
+    results.header.hosts = shared.hosts;
     report::write_file(&out.join("results.json"), &results.to_json())?;
     report::write_file(&out.join("results.csv"), &results.to_csv())?;
     for drawing in plot::draw(&results, TimeAxis::Auto)? {
@@ -203,27 +265,45 @@ fn write_results(
     Ok(results)
 }
 
-/// Measures the floor of this machine for one graph.
+/// Measures the floor of this machine, or of some hosts, for one graph.
 ///
 /// # Errors
 ///
 /// [`ExperimentError`].
 pub fn calibrate(
     program: &Path,
+    hosts: Option<&HostsPlan>,
     topology: Topology,
     dim: u32,
     rounds: u32,
 ) -> Result<Calibration, ExperimentError> {
-    let dir = std::env::temp_dir().join(format!("kv-demo-calibrate-{}", std::process::id()));
-    create_dir(&dir)?;
-    let result = flood::calibrate(program, &dir, topology, dim, rounds);
-    // Whatever is left in there are the errors of processes, which were told.
-    let _ = fs::remove_dir_all(&dir);
+    check_hosts(hosts, dim)?;
+    let temporary = Temporary::new()?;
+    let mut site = Site::open(program, hosts, &temporary.0)?;
+    let result = flood::calibrate(&mut site, &temporary.0, topology, dim, rounds);
     result.map_err(ExperimentError::Calibrate)
 }
 
+/// A folder for the errors of processes that leave nothing else behind.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Result<Self, ExperimentError> {
+        let dir = std::env::temp_dir().join(format!("kv-demo-calibrate-{}", std::process::id()));
+        create_dir(&dir)?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Whatever is left in there was told.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn calibrate_all(
-    program: &Path,
+    site: &mut Site,
     options: &Options,
     bar: &ProgressBar,
 ) -> Result<Vec<Floor>, ExperimentError> {
@@ -231,16 +311,20 @@ fn calibrate_all(
     if options.calibrate_rounds == 0 {
         return Ok(floors);
     }
+    let temporary = Temporary::new()?;
     for (&topology, &dim) in pairs(&options.topologies, &options.dims) {
         bar.set_message(format!("calibrating {topology}-{dim}"));
-        let found = match calibrate(program, topology, dim, options.calibrate_rounds) {
-            Err(ExperimentError::Calibrate(ClusterError::Interrupted)) => {
-                bar.finish_and_clear();
-                let out = options.out.clone();
-                return Err(ExperimentError::Interrupted { finished: 0, out });
+        let rounds = options.calibrate_rounds;
+        let found = flood::calibrate(site, &temporary.0, topology, dim, rounds);
+        let found = found.map_err(|error| {
+            bar.finish_and_clear();
+            match error {
+                ClusterError::Interrupted => {
+                    ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
+                }
+                error => ExperimentError::Calibrate(error),
             }
-            found => found?,
-        };
+        })?;
         if let Some(median_ms) = found.median_ms() {
             let repeats = u32::try_from(found.rounds_ms.len()).unwrap_or(u32::MAX);
             floors.push(Floor { topology, dim, median_ms, repeats });
@@ -255,7 +339,14 @@ fn check(options: &Options) -> Result<(), ExperimentError> {
         let (preset, overrides) = (options.preset, options.overrides);
         Settings { preset, mode, overrides, neighbors: Vec::new() }.params()?;
     }
-    Ok(())
+    let smallest = options.dims.iter().copied().min();
+    smallest.map_or(Ok(()), |dim| check_hosts(options.hosts.as_ref(), dim))
+}
+
+/// So are the hosts, for the smallest of some dimensions.
+fn check_hosts(hosts: Option<&HostsPlan>, dim: u32) -> Result<(), ExperimentError> {
+    let checked = hosts.map_or(Ok(()), |plan| plan.check(topology::node_count(dim)));
+    checked.map_err(|error| ClusterError::from(error).into())
 }
 
 fn barrier(options: &Options) -> Barrier {
@@ -297,8 +388,12 @@ fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32
         horizon_ms: options.horizon_ms,
     };
     let dir = options.out.join("runs").join(label(&run));
-    let file =
-        RunFile { run, barrier: barrier(options), overrides: options.override_words.clone() };
+    let file = RunFile {
+        run,
+        barrier: barrier(options),
+        overrides: options.override_words.clone(),
+        hosts: Vec::new(),
+    };
     RunPlan { file, overrides, trace_format: options.trace_format, dir }
 }
 

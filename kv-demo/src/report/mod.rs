@@ -3,6 +3,7 @@
 //! `results.json` holds everything, `results.csv` one row per run for a spreadsheet, the table the
 //! summary for a person. Files appear whole or not at all.
 
+mod clocks;
 mod csv;
 mod short;
 mod table;
@@ -23,6 +24,7 @@ pub(crate) use short::{range, short};
 pub(crate) use table::STYLE;
 
 pub use crate::summary::summarise;
+pub use clocks::{HostClock, offset_of, worst};
 
 /// Everything that an experiment found out. Serialises under these names, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Header {
     pub barrier: Option<Barrier>,
     /// What this machine could do at best; empty when it was not measured.
     pub calibrate: Vec<Floor>,
+    /// The hosts and their clocks, each as it was known worst; none if all nodes were on one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostClock>,
 }
 
 /// How the nodes of a run come up: until all see all, they gossip more eagerly about members than
@@ -136,6 +141,7 @@ impl Results {
             horizon_ms: common(runs.iter().map(|run| run.horizon_ms)),
             barrier: None,
             calibrate,
+            hosts: Vec::new(),
         };
         Self { header, summary: summarise(&runs), runs }
     }

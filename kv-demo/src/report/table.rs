@@ -62,7 +62,9 @@ pub(super) fn render(results: &Results) -> String {
     text.push('\n');
     text.push_str(LEGEND);
     text.extend(results.header.barrier.iter().map(barrier_line));
-    text.extend(results.header.calibrate.iter().map(floor_line));
+    let place = if results.header.hosts.is_empty() { "on this machine" } else { "on these hosts" };
+    text.extend(results.header.calibrate.iter().map(|floor| floor_line(floor, place)));
+    text.extend(results.header.hosts.iter().map(super::clocks::line));
     text.extend(groups.iter().filter_map(|group| incomplete_line(group)));
     text
 }
@@ -121,10 +123,10 @@ fn barrier_line(barrier: &Barrier) -> String {
     )
 }
 
-fn floor_line(floor: &Floor) -> String {
+fn floor_line(floor: &Floor, place: &str) -> String {
     let Floor { topology, dim, median_ms, repeats } = floor;
     format!(
-        "Floor of {topology} {dim} on this machine: {} ms (a bare flood, median of {repeats}).\n",
+        "Floor of {topology} {dim} {place}: {} ms (a bare flood, median of {repeats}).\n",
         short(*median_ms)
     )
 }
