@@ -146,6 +146,21 @@ fn times_of_a_host_are_corrected_by_its_clocks_offset() {
 }
 
 #[test]
+fn calibration_floods_between_hosts_too() {
+    let dir = Dir::new("flood-hosts");
+    let mut command = binary();
+    command.args(["experiment", "calibrate", "--dim", "2", "--repeat", "5", "--format", "json"]);
+    command.args(["--hosts", "a=127.0.0.1,b=127.0.0.2", "--launcher", &launcher()]);
+    let output = command.env(MARK, dir.path()).env("TMPDIR", dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["rounds"], 5, "{object}");
+    assert!(object["median_ms"].as_f64().unwrap() > 0.0, "{object}");
+    wait_no_orphans(&dir);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_host_with_another_version_is_named_with_both() {
     let dir = Dir::new("version");
     let hello = r#"echo '{"news":"hello","version":"0.0.1","protocol":7}'; exec cat >/dev/null"#;

@@ -45,6 +45,11 @@ impl<R: Read> Lines<R> {
         str::from_utf8(&self.line).map_or(Line::Garbled, Line::Text)
     }
 
+    /// Length of the line that was read last, in bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.line.len()
+    }
+
     /// The start of the line that was read last, fit to be printed in one line.
     pub(crate) fn quote(&self) -> String {
         let text = String::from_utf8_lossy(&self.line);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rumormill_mio::Clock;
@@ -12,7 +12,7 @@ use rumormill_mio::Clock;
 use super::cluster::ClusterError;
 use super::hosts::HostsPlan;
 use super::interrupt::{SLICE, is_interrupted};
-use super::link::{Heard, HostError, HostTrouble, Link};
+use super::link::{Heard, HostError, HostTrouble, Link, Message};
 use crate::agent::children::Said;
 use crate::agent::job::{Job, trace_path};
 use crate::agent::protocol::{AGENT_SILENT_MAX, News, Wish};
@@ -28,8 +28,6 @@ const PIECE_MAX: Duration = Duration::from_secs(60);
 /// How long launchers may take to end when their agents were told goodbye: the agents' own
 /// patience with their children, and a second for the way.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Lines of agents that may wait here; a host that talks more waits itself.
-const LINES_MAX: usize = 4_096;
 /// Longest trace that is taken from a host, in bytes: hours of the busiest mode.
 const TRACE_LEN_MAX: u64 = 1 << 30;
 
@@ -37,7 +35,7 @@ const TRACE_LEN_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Crew {
     links: Vec<Link>,
-    heard: Receiver<(usize, Heard)>,
+    heard: Receiver<Message>,
     /// What children said while something else was waited for.
     said: VecDeque<(usize, Said)>,
     jobs: Vec<Job>,
@@ -52,7 +50,7 @@ impl Crew {
     ///
     /// [`ClusterError`]; those that were started are ended.
     pub fn launch(plan: &HostsPlan, dir: &Path) -> Result<Self, ClusterError> {
-        let (hear, heard) = sync_channel(LINES_MAX);
+        let (hear, heard) = channel();
         let (links, said, jobs) = (Vec::new(), VecDeque::new(), Vec::new());
         let mut crew = Self { links, heard, said, jobs, dismissals: Vec::new() };
         for (number, host) in plan.resolve()?.into_iter().enumerate() {
@@ -69,19 +67,21 @@ impl Crew {
                 let seconds = HELLO_MAX.as_secs();
                 return Err(waiting.trouble(HostTrouble::NoHello { seconds }).into());
             }
-            if let Ok((host, heard)) = crew.heard.recv_timeout(SLICE) {
-                crew.meet(host, heard)?;
+            if let Ok(message) = crew.heard.recv_timeout(SLICE) {
+                crew.meet(message)?;
             }
         }
         Ok(crew)
     }
 
-    fn meet(&mut self, host: usize, heard: Heard) -> Result<(), HostError> {
-        if !self.links[host].is_up() {
-            return self.links[host].greet(heard);
+    fn meet(&mut self, message: Message) -> Result<(), HostError> {
+        let link = &mut self.links[message.host];
+        if !link.is_up() {
+            let heard = link.take(message);
+            return link.greet(heard);
         }
         // It has nothing to say yet, so this is its end.
-        self.news(host, heard).map(drop)
+        self.news(message).map(drop)
     }
 
     /// Starts a run: one child per job, in contiguous blocks.
@@ -233,9 +233,9 @@ impl Crew {
 
     fn receive(&mut self, wait: Duration) -> Result<Option<(usize, News)>, HostError> {
         match self.heard.recv_timeout(wait) {
-            Ok((host, heard)) => {
-                let news = self.news(host, heard)?;
-                Ok(news.map(|news| (host, news)))
+            Ok(message) => {
+                let host = message.host;
+                Ok(self.news(message)?.map(|news| (host, news)))
             }
             // Lines that still wait to be read are no silence, so it is judged only without them.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -251,8 +251,9 @@ impl Crew {
     }
 
     /// Takes in what a host says; `None` for what belongs to a former run.
-    fn news(&mut self, host: usize, heard: Heard) -> Result<Option<News>, HostError> {
-        let news = match heard {
+    fn news(&mut self, message: Message) -> Result<Option<News>, HostError> {
+        let host = message.host;
+        let news = match self.links[host].take(message) {
             Heard::News(news) => news,
             Heard::Gibberish(line) => return Err(self.gibberish(host, line)),
             Heard::End => return Err(self.links[host].ended()),

@@ -4,8 +4,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ use crate::node::unix_ns;
 const BURST: u32 = 8;
 /// Time between the pings of a burst.
 const BURST_EVERY: Duration = Duration::from_millis(50);
+/// Bytes of one host's lines that may wait to be taken in: all that its nodes have to say while a
+/// large cluster starts. A host that talks more waits itself.
+const WAITING_MAX: usize = 16 << 20;
+/// What a line that waits costs beside its bytes.
+const LINE_COST: usize = 64;
 /// How long a launcher whose agent has ended may take to say why.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 
@@ -111,7 +116,16 @@ pub enum HostTrouble {
     NoClock,
 }
 
-/// What comes from an agent.
+/// What comes from an agent, and what it costs until it is taken in.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// The host's number.
+    pub(super) host: usize,
+    pub(super) heard: Heard,
+    cost: usize,
+}
+
+/// What an agent says.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// News.
@@ -128,9 +142,24 @@ struct Shared {
     clock: Clock,
     heard_at_us: AtomicU64,
     offset: Mutex<Offset>,
+    /// Bytes that wait to be taken in.
+    waiting: AtomicUsize,
+    is_hung_up: AtomicBool,
 }
 
 impl Shared {
+    fn note_heard(&self) {
+        self.heard_at_us.store(self.clock.now().as_micros(), Ordering::Relaxed);
+    }
+
+    /// Waits for room for another line.
+    fn wait_for_room(&self) {
+        let is_full = || self.waiting.load(Ordering::Relaxed) > WAITING_MAX;
+        while is_full() && !self.is_hung_up.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn offset(&self) -> MutexGuard<'_, Offset> {
         self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,7 +194,7 @@ impl Link {
         number: usize,
         host: Host,
         dir: &Path,
-        hear: SyncSender<(usize, Heard)>,
+        hear: Sender<Message>,
     ) -> Result<Self, HostError> {
         let errors = dir.join(format!("host-{}.err", number + 1));
         let program = Path::new(&host.command[0]);
@@ -181,6 +210,8 @@ impl Link {
             clock: Clock::start(),
             heard_at_us: AtomicU64::new(0),
             offset: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            is_hung_up: AtomicBool::new(false),
         });
         if let Some(stdout) = process.stdout.take() {
             let shared = Arc::clone(&shared);
@@ -220,6 +251,12 @@ impl Link {
                 Err(self.trouble(HostTrouble::Unreachable { last_words }))
             }
         }
+    }
+
+    /// Takes a message in.
+    pub(super) fn take(&self, message: Message) -> Heard {
+        self.shared.waiting.fetch_sub(message.cost, Ordering::Relaxed);
+        message.heard
     }
 
     /// Whether the agent has said hello.
@@ -268,6 +305,7 @@ impl Link {
     pub(super) fn hang_up(&mut self) {
         self.stdin = None;
         self.outgoing = None;
+        self.shared.is_hung_up.store(true, Ordering::Relaxed);
     }
 
     /// Ends the launcher, by force if it takes longer than `patience`.
@@ -319,7 +357,7 @@ fn write(mut stdin: ChildStdin, wishes: &Receiver<Outgoing>) {
     }
 }
 
-fn read(number: usize, stdout: ChildStdout, shared: &Shared, hear: &SyncSender<(usize, Heard)>) {
+fn read(host: usize, stdout: ChildStdout, shared: &Shared, hear: &Sender<Message>) {
     let mut lines = Lines::new(stdout, LINE_LEN_MAX);
     loop {
         let heard = match lines.next() {
@@ -327,7 +365,7 @@ fn read(number: usize, stdout: ChildStdout, shared: &Shared, hear: &SyncSender<(
                 Ok(News::Pong { ping, received, sent }) => {
                     let exchange = Exchange { ping, received, sent, returned: unix_ns() };
                     shared.offset().add(&exchange);
-                    shared.heard_at_us.store(shared.clock.now().as_micros(), Ordering::Relaxed);
+                    shared.note_heard();
                     continue;
                 }
                 Ok(news) => Heard::News(news),
@@ -336,9 +374,11 @@ fn read(number: usize, stdout: ChildStdout, shared: &Shared, hear: &SyncSender<(
             Line::Garbled => Heard::Gibberish(lines.quote()),
             Line::End => Heard::End,
         };
-        shared.heard_at_us.store(shared.clock.now().as_micros(), Ordering::Relaxed);
-        let is_last = !matches!(heard, Heard::News(_));
-        if hear.send((number, heard)).is_err() || is_last {
+        let (is_last, cost) = (!matches!(heard, Heard::News(_)), lines.len() + LINE_COST);
+        shared.wait_for_room();
+        shared.waiting.fetch_add(cost, Ordering::Relaxed);
+        shared.note_heard();
+        if hear.send(Message { host, heard, cost }).is_err() || is_last {
             return;
         }
     }
