@@ -14,7 +14,7 @@ use std::time::Duration;
 use rumormill_mio::Clock;
 
 use super::job::Job;
-use super::lines::{Line, Lines};
+use super::lines::{self, Line, Lines};
 use super::protocol;
 use crate::node::control::{self, Order, Report};
 
@@ -177,7 +177,7 @@ pub(crate) fn start(program: &Path, arguments: &[OsString], errors: &Path) -> io
 pub(crate) fn last_words(errors: &Path) -> String {
     let last = tail(errors).ok().and_then(|tail| {
         let last = tail.lines().rev().find(|line| !line.trim().is_empty())?;
-        Some(last.trim().to_owned())
+        Some(lines::words(last))
     });
     last.unwrap_or_else(|| "it did not say why".to_owned())
 }

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read};
 
 /// How much of a line that makes no sense is quoted, in characters.
 const QUOTE_LEN: usize = 80;
+/// How much is repeated of what another process says about itself, in characters.
+const WORDS_LEN: usize = 400;
 
 /// Reads lines; one buffer serves all.
 #[derive(Debug)]
@@ -59,8 +61,18 @@ impl<R: Read> Lines<R> {
 
 /// The start of a text, fit to be printed in one line.
 pub(crate) fn quote(text: &str) -> String {
+    printable(text, QUOTE_LEN)
+}
+
+/// What another process says about itself, fit to be printed in one line: no terminal is cleared by
+/// it, and no second line is made up.
+pub(crate) fn words(text: &str) -> String {
+    printable(text, WORDS_LEN)
+}
+
+fn printable(text: &str, len_max: usize) -> String {
     let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.trim().chars().map(printable).take(QUOTE_LEN).collect()
+    text.trim().chars().map(printable).take(len_max).collect()
 }
 
 #[cfg(test)]
@@ -89,5 +101,11 @@ mod tests {
         let mut lines = Lines::new(&b"\xff\x1b[2J\n"[..], 80);
         assert_eq!(lines.next(), Line::Garbled);
         assert_eq!(lines.quote(), "\u{fffd}\u{fffd}[2J");
+    }
+
+    #[test]
+    fn words_of_others_are_one_line_of_bounded_length() {
+        assert_eq!(words(" no\nroute\r\n"), "no\u{fffd}route");
+        assert_eq!(words(&"é".repeat(WORDS_LEN + 1)).chars().count(), WORDS_LEN);
     }
 }

@@ -43,7 +43,7 @@ use scratch::Scratch;
 use traces::Traces;
 
 /// How often the agent looks whether its coordinator still speaks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same while traces wait for room in the outbox.
 const LOOK_EVERY_BUSY: Duration = Duration::from_millis(5);
 

@@ -15,6 +15,7 @@ use super::interrupt::{SLICE, is_interrupted};
 use super::link::{Heard, HostError, HostTrouble, Link, Message};
 use crate::agent::children::Said;
 use crate::agent::job::{Job, trace_path};
+use crate::agent::lines;
 use crate::agent::protocol::{AGENT_SILENT_MAX, News, Wish};
 use crate::report::HostClock;
 use crate::topology::host_of;
@@ -170,7 +171,7 @@ impl Crew {
         let (key, value) = (key.to_owned(), value.to_owned());
         self.send(index, Wish::Write { index, key, value });
         match self.answer("the key is written", WRITE_MAX)? {
-            (_, News::Written { refusal }) => Ok(refusal),
+            (_, News::Written { refusal }) => Ok(refusal.as_deref().map(lines::words)),
             (host, news) => Err(self.unasked(host, &news).into()),
         }
     }
@@ -264,6 +265,7 @@ impl Crew {
         }
         match news {
             News::Refused { reason } => {
+                let reason = lines::words(&reason);
                 Err(self.links[host].trouble(HostTrouble::Refused { reason }))
             }
             // A host speaks for its own children only.
@@ -289,7 +291,7 @@ impl Crew {
 
     fn unasked(&self, host: usize, news: &News) -> HostError {
         let line = serde_json::to_string(news).unwrap_or_default();
-        self.gibberish(host, crate::agent::lines::quote(&line))
+        self.gibberish(host, lines::quote(&line))
     }
 }
 
@@ -312,8 +314,8 @@ impl Drop for Crew {
 fn said_in(news: News) -> Result<(usize, Said), News> {
     match news {
         News::Report { index, report } => Ok((index, Said::Report(report))),
-        News::Gibberish { index, line } => Ok((index, Said::Gibberish(line))),
-        News::Ended { index, last_words } => Ok((index, Said::Ended(last_words))),
+        News::Gibberish { index, line } => Ok((index, Said::Gibberish(lines::quote(&line)))),
+        News::Ended { index, last_words } => Ok((index, Said::Ended(lines::words(&last_words)))),
         news => Err(news),
     }
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::clock::{Exchange, Offset, Reading};
 use super::hosts::Host;
 use crate::agent::children;
-use crate::agent::lines::{Line, Lines};
+use crate::agent::lines::{self, Line, Lines};
 use crate::agent::protocol::{self, LINE_LEN_MAX, News, PING_EVERY, PROTOCOL, VERSION, Wish};
 use crate::node::unix_ns;
 
@@ -238,7 +238,8 @@ impl Link {
                 self.outgoing = Some(outgoing);
                 Ok(())
             }
-            Heard::News(News::Hello { version: theirs, protocol: their_protocol }) => {
+            Heard::News(News::Hello { version, protocol: their_protocol }) => {
+                let theirs = lines::words(&version);
                 Err(self.trouble(HostTrouble::OtherVersion { theirs, their_protocol }))
             }
             Heard::News(_) => {
