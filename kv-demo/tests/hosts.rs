@@ -178,7 +178,8 @@ fn a_host_that_cannot_be_reached_is_named_with_the_launchers_last_words() {
     let text = refusal(&mut small(&dir, &b_does(&dir, refused), &[]));
     assert_eq!(text, "host b: could not be reached: ssh: connect to host b: refused");
     let text = refusal(&mut small(&dir, &b_does(&dir, "exit 1"), &[]));
-    assert_eq!(text, "host b: could not be reached: it did not say why");
+    let silent = "the launcher has ended (exit status: 1) and did not say why";
+    assert_eq!(text, format!("host b: could not be reached: {silent}"));
     let text = refusal(&mut small(&dir, "no-such-launcher {host}", &[]));
     assert!(
         text.starts_with("host a: the launcher `no-such-launcher` cannot be started"),
@@ -229,7 +230,8 @@ fn an_agent_that_is_killed_in_mid_run_is_named_and_leaves_no_orphans() {
         signal_process(agent, "KILL");
     }
     let line = one_line_of_failure(experiment);
-    assert!(line.contains("host b: its agent has ended"), "{line}");
+    assert!(line.contains("host b: its agent has ended: "), "{line}");
+    assert!(line.contains("signal: 9"), "the launcher here is the agent itself: {line}");
     wait_no_orphans(&dir);
 }
 

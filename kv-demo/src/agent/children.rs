@@ -173,13 +173,16 @@ pub(crate) fn start(program: &Path, arguments: &[OsString], errors: &Path) -> io
     command.spawn()
 }
 
-/// The last line of a file of errors.
-pub(crate) fn last_words(errors: &Path) -> String {
-    let last = tail(errors).ok().and_then(|tail| {
-        let last = tail.lines().rev().find(|line| !line.trim().is_empty())?;
-        Some(lines::words(last))
-    });
-    last.unwrap_or_else(|| "it did not say why".to_owned())
+/// The last line of a child's errors.
+fn last_words(errors: &Path) -> String {
+    last_line(errors).unwrap_or_else(|| "it did not say why".to_owned())
+}
+
+/// The last line of a file of errors that says anything.
+pub(crate) fn last_line(errors: &Path) -> Option<String> {
+    let tail = tail(errors).ok()?;
+    let last = tail.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(lines::words(last))
 }
 
 fn tail(path: &Path) -> io::Result<String> {

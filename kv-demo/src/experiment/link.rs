@@ -322,15 +322,20 @@ impl Link {
         }
     }
 
+    /// The last line of the launcher's errors, or how it ended.
     fn last_words(&mut self) -> String {
         let clock = Clock::start();
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if clock.now().saturating_since(Instant::ZERO) > LAST_WORDS_WAIT {
-                break;
+        let deadline = clock.now() + LAST_WORDS_WAIT;
+        let status = loop {
+            match self.process.try_wait() {
+                Ok(None) if clock.now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                ended => break ended.ok().flatten(),
             }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        children::last_words(&self.errors)
+        };
+        children::last_line(&self.errors).unwrap_or_else(|| match status {
+            Some(status) => format!("the launcher has ended ({status}) and did not say why"),
+            None => "the launcher still runs and does not say why".to_owned(),
+        })
     }
 }
 
