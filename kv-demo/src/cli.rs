@@ -463,4 +463,19 @@ mod tests {
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));
     }
+
+    #[test]
+    fn hosts_are_separated_by_commas_and_a_launcher_needs_some() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).ok()?;
+            let Command::Experiment(args) = cli.command else { return None };
+            Some(args.options().hosts)
+        };
+        let plan = parse("kv-demo experiment --hosts a=192.0.2.1,192.0.2.2").unwrap().unwrap();
+        assert_eq!((plan.hosts.len(), plan.hosts[1].name.as_str()), (2, "192.0.2.2"));
+        assert_eq!(plan.launcher, "ssh {host} kv-demo agent");
+        assert_eq!(parse("kv-demo experiment"), Some(None));
+        assert_eq!(parse("kv-demo experiment --launcher ssh-{host}"), None);
+        assert_eq!(parse("kv-demo experiment --hosts a=somewhere"), None);
+    }
 }
