@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Phase, Preset, SeedAddr};
-use kv_demo::experiment::{Continue, Delay, Keep, Options, Place, WorldPlan};
+use kv_demo::experiment::{
+    Continue, Delay, HostSpec, HostsPlan, Keep, LAUNCHER_DEFAULT, Options, Place, WorldPlan,
+};
 use kv_demo::members::MembersFormat;
 use kv_demo::metrics::Runtime;
 use kv_demo::node::{Control, NodeSetup};
@@ -53,17 +55,58 @@ pub(crate) enum Command {
     ///
     /// Nodes are numbered from 1 and laid out in contiguous blocks, one block per host.
     Topology(TopologyArgs),
-    /// Spread a key through clusters of processes on this host, and measure it.
+    /// Spread a key through clusters of processes on this host or several, and measure it.
     ///
     /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
     /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
     /// results.json, results.csv, plots, and the traces themselves.
+    ///
+    /// With --hosts, the nodes are spread over several hosts in contiguous blocks: the launcher
+    /// starts one `kv-demo agent` on each, and everything goes through its standard input and
+    /// output. The hosts need kv-demo of this version and must reach each other, UDP and TCP on
+    /// free ports; the coordinator needs the launcher only. Their clocks are compared all the
+    /// while, and the table says how well.
     Experiment(Box<ExperimentArgs>),
     /// Sum an experiment's folder up again, from its traces.
     Report(ReportArgs),
+    /// Start and stop the nodes of an experiment on this host, for its coordinator.
+    ///
+    /// `kv-demo experiment --hosts` starts this through SSH or whatever else its --launcher says,
+    /// and speaks with it over standard input and output. An agent listens on no port and runs no
+    /// program but this one. It ends, with all its nodes, when its input ends or says nothing for
+    /// 15 s.
+    Agent,
     /// One process of a calibration.
     #[command(hide = true)]
-    Flood,
+    Flood(FloodArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FloodArgs {
+    /// Where to listen, on a free port
+    #[arg(long, value_name = "IP")]
+    pub(crate) bind: IpAddr,
+}
+
+/// Which hosts share an experiment, and how they are reached.
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    /// Hosts that share the nodes, separated by commas. Nodes bind and advertise ADDR, which the
+    /// other hosts must reach; without it NAME's own address is taken
+    #[arg(long, value_name = "NAME[=ADDR],...", value_delimiter = ',')]
+    hosts: Vec<HostSpec>,
+    /// The command that starts an agent on a host; {host} stands for its NAME. It is split into
+    /// words as a shell would, and run without one. It must not ask for anything
+    #[arg(long, value_name = "COMMAND", default_value = LAUNCHER_DEFAULT, requires = "hosts")]
+    launcher: String,
+}
+
+impl HostsArgs {
+    /// `None`: this host alone.
+    pub(crate) fn plan(&self) -> Option<HostsPlan> {
+        let (hosts, launcher) = (self.hosts.clone(), self.launcher.clone());
+        (!hosts.is_empty()).then_some(HostsPlan { hosts, launcher })
+    }
 }
 
 /// Where a node's numbers come from, and what replaces them.
@@ -104,21 +147,6 @@ impl KnobArgs {
             phase: self.phase.or(file.phase),
             ..file
         }
-    }
-
-    /// The same, for the command line of a node.
-    fn words(&self) -> Vec<String> {
-        let word = |value: &dyn ToString| value.to_string();
-        let piggyback = |switch| if switch == Switch::On { "on" } else { "off" }.to_owned();
-        let numbers = [
-            ("--interval", self.interval.map(|ms| format!("{ms}ms"))),
-            ("--fanout", self.fanout.as_ref().map(|n| word(n))),
-            ("--retransmit", self.retransmit.as_ref().map(|n| word(n))),
-            ("--piggyback", self.piggyback.map(piggyback)),
-            ("--phase", self.phase.map(|phase| phase.name().to_owned())),
-        ];
-        let given = numbers.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
-        given.flatten().collect()
     }
 }
 
@@ -294,6 +322,8 @@ pub(crate) struct ExperimentArgs {
     /// it is their phase
     #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20ms")]
     spacing: u32,
+    #[command(flatten)]
+    hosts: HostsArgs,
     /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 20)]
     calibrate_rounds: u32,
@@ -346,9 +376,13 @@ enum Suite {
 
 /// Flags of an experiment that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{flag} is for virtual time only: add --runtime sim, or leave it out")]
-pub(crate) struct NotInVirtualTime {
-    flag: &'static str,
+pub(crate) enum WrongPlace {
+    /// Only the simulator can obey it.
+    #[error("{0} is for virtual time only: add --runtime sim, or leave it out")]
+    NotForProcesses(&'static str),
+    /// Virtual time passes on one host.
+    #[error("--hosts is for processes: add --runtime udp, or leave it out")]
+    NotForWorlds,
 }
 
 #[derive(Debug, Subcommand)]
@@ -368,6 +402,8 @@ pub(crate) struct CalibrateArgs {
     /// Floods
     #[arg(long, value_name = "R", default_value_t = 100)]
     pub(crate) repeat: u32,
+    #[command(flatten)]
+    pub(crate) hosts: HostsArgs,
     /// How to print
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
@@ -387,8 +423,8 @@ impl ExperimentArgs {
     ///
     /// # Errors
     ///
-    /// [`NotInVirtualTime`] for a flag that processes cannot obey.
-    pub(crate) fn options(&self) -> Result<Options, NotInVirtualTime> {
+    /// [`WrongPlace`] for a flag that the nodes, being where they are, cannot obey.
+    pub(crate) fn options(&self) -> Result<Options, WrongPlace> {
         let place = self.place()?;
         let is_suite = self.suite.is_some();
         let (topologies, dims, repeats) = match (self.suite, self.quick) {
@@ -402,14 +438,15 @@ impl ExperimentArgs {
             (false, false) => (Keep::Traces, Continue::Never),
         };
         let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
+        let overrides = self.knobs.over(Overrides::default());
         Ok(Options {
             topologies: given_or(&self.topology, topologies),
             dims: given_or(&self.dim, dims),
             modes: given_or(&self.modes, Mode::ALL.to_vec()),
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
-            overrides: self.knobs.over(Overrides::default()),
-            override_words: self.knobs.words(),
+            overrides,
+            override_words: overrides.words(),
             window_ms: self.window.map(u64::from),
             horizon_ms: self.horizon.into(),
             spacing_ms: self.spacing.into(),
@@ -419,23 +456,27 @@ impl ExperimentArgs {
             keep: self.keep.unwrap_or(keep),
             go_on,
             out: self.out.clone().unwrap_or_else(out),
+            hosts: self.hosts.plan(),
         })
     }
 
-    fn place(&self) -> Result<Place, NotInVirtualTime> {
+    fn place(&self) -> Result<Place, WrongPlace> {
         let runtime = self.runtime.unwrap_or(match self.suite {
             Some(_) => Runtime::Sim,
             None => Runtime::Udp,
         });
         let loss_ppm = self.loss.as_per_million();
         match runtime {
+            Runtime::Sim if self.hosts.plan().is_some() => Err(WrongPlace::NotForWorlds),
             Runtime::Sim => {
                 let world = WorldPlan { seed: self.seed.unwrap_or(1), delay: self.delay, loss_ppm };
                 Ok(Place::World(world))
             }
-            Runtime::Udp if self.seed.is_some() => Err(NotInVirtualTime { flag: "--seed" }),
-            Runtime::Udp if self.delay != Delay::None => Err(NotInVirtualTime { flag: "--delay" }),
-            Runtime::Udp if loss_ppm != 0 => Err(NotInVirtualTime { flag: "--loss" }),
+            Runtime::Udp if self.seed.is_some() => Err(WrongPlace::NotForProcesses("--seed")),
+            Runtime::Udp if self.delay != Delay::None => {
+                Err(WrongPlace::NotForProcesses("--delay"))
+            }
+            Runtime::Udp if loss_ppm != 0 => Err(WrongPlace::NotForProcesses("--loss")),
             Runtime::Udp => Ok(Place::Processes),
         }
     }
@@ -511,5 +552,20 @@ mod tests {
         let node = format!("kv-demo node {}", options.override_words.join(" "));
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));
+    }
+
+    #[test]
+    fn hosts_are_separated_by_commas_and_a_launcher_needs_some() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).ok()?;
+            let Command::Experiment(args) = cli.command else { return None };
+            Some(args.options().unwrap().hosts)
+        };
+        let plan = parse("kv-demo experiment --hosts a=192.0.2.1,192.0.2.2").unwrap().unwrap();
+        assert_eq!((plan.hosts.len(), plan.hosts[1].name.as_str()), (2, "192.0.2.2"));
+        assert_eq!(plan.launcher, "ssh {host} kv-demo agent");
+        assert_eq!(parse("kv-demo experiment"), Some(None));
+        assert_eq!(parse("kv-demo experiment --launcher ssh-{host}"), None);
+        assert_eq!(parse("kv-demo experiment --hosts a=somewhere"), None);
     }
 }

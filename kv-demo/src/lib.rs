@@ -12,7 +12,9 @@
 //! | [`members`] | asking a running node |
 //! | [`trace`], [`metrics`], [`summary`], [`report`], [`plot`] | what runs leave behind, and what is made of it |
 //! | [`experiment`] | clusters of processes, one run after the other |
+//! | [`agent`] | processes of an experiment on another host |
 
+pub mod agent;
 pub mod config;
 pub mod experiment;
 pub mod hlc;

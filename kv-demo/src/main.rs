@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use kv_demo::agent;
 use kv_demo::experiment::{self, ExperimentError};
 use kv_demo::members::{self, Door};
 use kv_demo::node::{self, Control};
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
         Command::Topology(args) => print_topology(&args),
         Command::Experiment(args) => run_experiment(&args),
         Command::Report(args) => report(&args),
-        Command::Flood => experiment::flood::run_node().map_err(Into::into),
+        Command::Agent => agent::run().map_err(Into::into),
+        Command::Flood(args) => experiment::flood::run_node(args.bind).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,7 +103,9 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
 }
 
 fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
-    let found = experiment::calibrate(program, args.topology, args.dim, args.repeat)?;
+    let hosts = args.hosts.plan();
+    let found =
+        experiment::calibrate(program, hosts.as_ref(), args.topology, args.dim, args.repeat)?;
     let statistics: kv_demo::summary::Statistics = found.rounds_ms.iter().copied().collect();
     let mut out = io::stdout().lock();
     match args.format {
@@ -121,10 +125,11 @@ fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
             let number = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
             writeln!(
                 out,
-                "a bare flood of {}-{} takes {} ms here (median of {}; mean {}, std {}; {} lost)",
+                "a bare flood of {}-{} takes {} ms {} (median of {}; mean {}, std {}; {} lost)",
                 found.topology,
                 found.dim,
                 number(statistics.median()),
+                if hosts.is_some() { "between these hosts" } else { "here" },
                 found.rounds_ms.len(),
                 number(statistics.mean()),
                 number(statistics.std()),

@@ -46,6 +46,7 @@ use std::io;
 use std::path::Path;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 pub use choice::{Mode, Phase, Preset, UnknownMode, UnknownPreset};
 pub use error::{ConfigError, Place, Problem};
@@ -76,7 +77,8 @@ pub struct NodeFile {
 /// Knobs that a file may set for all of its nodes; `None` leaves the preset's value.
 ///
 /// The node checks that the values fit together; here only their types are checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Overrides {
     /// How rumours spread.
     pub mode: Option<Mode>,
@@ -98,6 +100,24 @@ pub struct Overrides {
     pub push_pull_interval_ms: Option<u32>,
     /// When periodic actions begin; files do not say.
     pub phase: Option<Phase>,
+}
+
+impl Overrides {
+    /// What replaces a preset's numbers, as far as the command line of a node can say it.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let number = |value: u32| value.to_string();
+        let piggyback = |is_on| if is_on { "on" } else { "off" }.to_owned();
+        let flags = [
+            ("--interval", self.gossip_interval_ms.map(|ms| format!("{ms}ms"))),
+            ("--fanout", self.fanout.map(number)),
+            ("--retransmit", self.retransmit_mult.map(number)),
+            ("--piggyback", self.piggyback.map(piggyback)),
+            ("--phase", self.phase.map(|phase| phase.name().to_owned())),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+        given.flatten().collect()
+    }
 }
 
 /// A node to join: an IP address or a host name, and a port.

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::cluster::Site;
 use super::run::{self, Keep, RunError, RunPlan, Stage};
-use super::{Continue, ExperimentError, Place, label, virtual_run};
+use super::virtual_run::WorldPlan;
+use super::{Continue, ExperimentError, label, virtual_run};
 use crate::metrics::{Run, RunFigures};
 use crate::report::Floor;
 
 /// What all runs of an experiment share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
-    pub(super) program: &'a Path,
-    pub(super) place: Place,
     pub(super) keep: Keep,
     pub(super) go_on: Continue,
     pub(super) floors: &'a [Floor],
@@ -33,20 +33,53 @@ struct Progress {
     error: Mutex<Option<(String, RunError)>>,
 }
 
+/// Carries out one run and leaves its traces.
+type CarryOut<'a> = &'a mut dyn FnMut(&RunPlan, &mut dyn FnMut(Stage)) -> Result<(), RunError>;
+
 impl Batch<'_> {
-    /// Carries out all runs.
+    /// Carries out all runs with processes.
+    ///
+    /// # Errors
+    ///
+    /// The run that failed or was interrupted; those that were finished stay.
+    pub(super) fn run_in_turn(
+        &self,
+        site: &mut Site,
+        plans: &[RunPlan],
+    ) -> Result<Vec<RunFigures>, ExperimentError> {
+        let progress = Progress::default();
+        self.work(plans, &progress, &mut |plan, stage| run::run(site, plan, stage));
+        self.end(plans, progress)
+    }
+
+    /// Carries out all runs in virtual time.
     ///
     /// # Errors
     ///
     /// The first run that failed or was interrupted; those that were finished stay.
-    pub(super) fn run_all(&self, plans: &[RunPlan]) -> Result<Vec<RunFigures>, ExperimentError> {
+    pub(super) fn run_side_by_side(
+        &self,
+        world: WorldPlan,
+        plans: &[RunPlan],
+    ) -> Result<Vec<RunFigures>, ExperimentError> {
         let progress = Progress::default();
+        let work = || {
+            self.work(plans, &progress, &mut |plan, stage| virtual_run::run(plan, world, stage));
+        };
         std::thread::scope(|scope| {
-            for _ in 1..self.workers() {
-                scope.spawn(|| self.work(plans, &progress));
+            for _ in 1..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(work);
             }
-            self.work(plans, &progress);
+            work();
         });
+        self.end(plans, progress)
+    }
+
+    fn end(
+        &self,
+        plans: &[RunPlan],
+        progress: Progress,
+    ) -> Result<Vec<RunFigures>, ExperimentError> {
         self.bar.finish_and_clear();
         let figures = progress.figures.into_inner().unwrap_or_default();
         match progress.error.into_inner().unwrap_or_default() {
@@ -60,19 +93,12 @@ impl Batch<'_> {
         }
     }
 
-    fn workers(&self) -> usize {
-        match self.place {
-            Place::Processes => 1,
-            Place::World(_) => std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-
-    fn work(&self, plans: &[RunPlan], progress: &Progress) {
+    fn work(&self, plans: &[RunPlan], progress: &Progress, carry_out: CarryOut<'_>) {
         while !progress.is_over.load(Ordering::SeqCst)
             && let Some(plan) = plans.get(progress.next.fetch_add(1, Ordering::SeqCst))
         {
             let label = label(&plan.file.run);
-            match self.run_one(plan, &label) {
+            match self.run_one(plan, &label, carry_out) {
                 Ok(figures) => {
                     say(self.bar, &line(&label, &figures, self.floors));
                     self.bar.inc(1);
@@ -80,8 +106,8 @@ impl Batch<'_> {
                 }
                 Err(error) => {
                     progress.is_over.store(true, Ordering::SeqCst);
-                    if error.is_interrupt() {
-                        // Half a run measures nothing.
+                    if error.is_interrupt() || error.is_lost_host() {
+                        // Its traces are lost, and half a run measures nothing.
                         let _ = fs::remove_dir_all(&plan.dir);
                     }
                     lock(&progress.error).get_or_insert((label, error));
@@ -90,18 +116,19 @@ impl Batch<'_> {
         }
     }
 
-    fn run_one(&self, plan: &RunPlan, label: &str) -> Result<RunFigures, RunError> {
+    fn run_one(
+        &self,
+        plan: &RunPlan,
+        label: &str,
+        carry_out: CarryOut<'_>,
+    ) -> Result<RunFigures, RunError> {
         if self.go_on == Continue::Finished
             && let Some(figures) = run::finished(plan)?
         {
             return Ok(figures);
         }
-        let bar = self.bar;
-        let mut progress = |stage| bar.set_message(message(label, &plan.file.run, stage));
-        match self.place {
-            Place::Processes => run::run(self.program, plan, &mut progress)?,
-            Place::World(world) => virtual_run::run(plan, world, &mut progress)?,
-        }
+        let mut progress = |stage| self.bar.set_message(message(label, &plan.file.run, stage));
+        carry_out(plan, &mut progress)?;
         run::conclude(plan, self.keep)
     }
 }

@@ -1,40 +1,24 @@
-//! Child processes as one thing: they are started together, talk over their standard streams, and
-//! end together, whatever happens to whoever holds them.
+//! The processes of a run as one thing: they are started together, talk over their standard
+//! streams, and end together, on this host or on others.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rumormill_mio::Clock;
 use thiserror::Error;
 
+use super::crew::Crew;
+use super::hosts::{HostsError, HostsPlan};
+use super::interrupt::{SLICE, is_interrupted};
+use super::link::HostError;
+use crate::agent::children::{ChildEvent, Children, Said};
+use crate::agent::job::Job;
+use crate::agent::protocol::Wish;
+use crate::members::Door;
 use crate::node::control::{Order, Report};
-
-/// How long children may take to end by themselves once nobody talks to them.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// How often a wait looks whether it was interrupted.
-const SLICE: Duration = Duration::from_millis(50);
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From now on an interrupt ends what the experiment does, in good order.
-///
-/// # Errors
-///
-/// If the system refuses the handler.
-pub fn catch_interrupts() -> Result<(), ctrlc::Error> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))
-}
-
-/// Whether somebody has interrupted since [`catch_interrupts`].
-#[must_use]
-pub(super) fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}
+use crate::report::HostClock;
 
 /// Why a cluster of processes did not do what it should; one line.
 #[derive(Debug, Error)]
@@ -76,89 +60,163 @@ pub enum ClusterError {
         /// How far it came.
         progress: String,
     },
+    /// A file could not be written.
+    #[error("{}: {reason}", path.display())]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The hosts cannot be worked with.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// A host is lost.
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
-/// One child.
+/// Where processes run: what is opened once and carries out one run after the other.
 #[derive(Debug)]
-struct Member {
-    name: String,
-    process: Child,
-    /// Closing it tells the child that its coordinator is gone.
-    orders: Option<ChildStdin>,
-    errors: PathBuf,
+pub enum Site {
+    /// This host: processes of a program.
+    Here(PathBuf),
+    /// Other hosts: an agent on each.
+    There(Box<Crew>),
 }
 
-/// What comes from a child.
-enum Said {
-    Report(Report),
-    Gibberish(String),
-    End,
+impl Site {
+    /// This host, or those of a plan. Errors of launchers go to files in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] if a host cannot be had.
+    pub fn open(
+        program: &Path,
+        hosts: Option<&HostsPlan>,
+        dir: &Path,
+    ) -> Result<Self, ClusterError> {
+        Ok(match hosts {
+            None => Self::Here(program.to_owned()),
+            Some(plan) => Self::There(Box::new(Crew::launch(plan, dir)?)),
+        })
+    }
 }
 
-/// Children, and what they say.
+/// Processes, and what they say. Dropping it ends them.
 #[derive(Debug)]
-pub struct Cluster {
-    members: Vec<Member>,
-    said: Receiver<(usize, Said)>,
+pub struct Cluster<'a> {
+    children: Kept<'a>,
+    size: usize,
     clock: Clock,
 }
 
-impl Cluster {
-    /// Starts one process per list of arguments. Each one's errors go to `NAME.err` in `dir`.
+/// Who keeps the processes.
+#[derive(Debug)]
+enum Kept<'a> {
+    Here { children: Children<ChildEvent>, said: Receiver<ChildEvent>, jobs: Vec<Job> },
+    There(&'a mut Crew),
+}
+
+impl<'a> Cluster<'a> {
+    /// Starts one process per job. Files of those on this host go to `dir`.
     ///
     /// # Errors
     ///
     /// [`ClusterError::Spawn`]; those that were started are ended.
-    pub fn spawn(
-        program: &Path,
-        dir: &Path,
-        children: impl IntoIterator<Item = (String, Vec<String>)>,
-    ) -> Result<Self, ClusterError> {
-        let (say, said) = channel();
-        let mut cluster = Self { members: Vec::new(), said, clock: Clock::start() };
-        for (name, arguments) in children {
-            let errors = dir.join(format!("{name}.err"));
-            let mut process =
-                start(program, &arguments, &errors).map_err(|error| ClusterError::Spawn {
-                    program: program.display().to_string(),
-                    reason: error.to_string(),
-                })?;
-            let index = cluster.members.len();
-            if let Some(stdout) = process.stdout.take() {
-                listen(index, stdout, say.clone());
+    pub fn spawn(site: &'a mut Site, dir: &Path, jobs: Vec<Job>) -> Result<Self, ClusterError> {
+        let (size, clock) = (jobs.len(), Clock::start());
+        let children = match site {
+            Site::Here(program) => {
+                let (say, said) = channel();
+                let mut children = Children::new(program, dir, 0, say);
+                for (index, job) in jobs.iter().enumerate() {
+                    children.spawn(index, job, Ipv4Addr::LOCALHOST.into()).map_err(|error| {
+                        ClusterError::Spawn {
+                            program: program.display().to_string(),
+                            reason: error.to_string(),
+                        }
+                    })?;
+                }
+                Kept::Here { children, said, jobs }
             }
-            let orders = process.stdin.take();
-            cluster.members.push(Member { name, process, orders, errors });
-        }
-        Ok(cluster)
+            Site::There(crew) => {
+                crew.spawn(jobs);
+                Kept::There(crew)
+            }
+        };
+        Ok(Self { children, size, clock })
     }
 
-    /// How many children there are.
+    /// How many processes there are.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.members.len()
+    pub const fn len(&self) -> usize {
+        self.size
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
-    /// Tells one child what to do. A child that is gone shows at the next wait.
+    /// Tells one process what to do. One that is gone shows at the next wait.
     pub fn order(&mut self, index: usize, order: &Order) {
-        let Ok(mut line) = serde_json::to_vec(order) else { return };
-        line.push(b'\n');
-        if let Some(orders) = self.members[index].orders.as_mut() {
-            // A broken pipe: the child has ended, and says so by the end of its output.
-            let _ = orders.write_all(&line).and_then(|()| orders.flush());
+        match &mut self.children {
+            Kept::Here { children, .. } => children.order(index, order),
+            Kept::There(crew) => crew.send(index, Wish::Order { index, order: order.clone() }),
         }
     }
 
-    /// Tells all children what to do.
+    /// Tells all processes what to do.
     pub fn order_all(&mut self, order: &Order) {
-        for index in 0..self.members.len() {
+        for index in 0..self.size {
             self.order(index, order);
+        }
+    }
+
+    /// Writes a key through the HTTP door of a process, from the process' own host: the door is on
+    /// loopback. `Some` says why it was not written.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] if its host is lost.
+    pub fn write(
+        &mut self,
+        index: usize,
+        door: SocketAddr,
+        (key, value): (&str, &str),
+    ) -> Result<Option<String>, ClusterError> {
+        match &mut self.children {
+            Kept::Here { .. } => {
+                Ok(Door::new(door).add(key, value).err().map(|error| error.to_string()))
+            }
+            Kept::There(crew) => crew.write(index, key, value),
+        }
+    }
+
+    /// Sees to it that the traces of all processes, which have finished, are in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`].
+    pub fn collect(&mut self, dir: &Path) -> Result<(), ClusterError> {
+        match &mut self.children {
+            // They were written there.
+            Kept::Here { .. } => Ok(()),
+            Kept::There(crew) => crew.collect(dir),
+        }
+    }
+
+    /// The clocks of the hosts beside this one; none if all processes run here.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] if a clock is not known.
+    pub fn clocks(&self) -> Result<Vec<HostClock>, ClusterError> {
+        match &self.children {
+            Kept::Here { .. } => Ok(Vec::new()),
+            Kept::There(crew) => Ok(crew.clocks()?),
         }
     }
 
@@ -166,7 +224,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] if a child has ended or makes no sense, or somebody interrupts.
+    /// [`ClusterError`] if a process has ended or makes no sense, a host is lost, or somebody
+    /// interrupts.
     pub fn next(&mut self, wait: Duration) -> Result<Option<(usize, Report)>, ClusterError> {
         let deadline = self.clock.now() + wait;
         loop {
@@ -174,17 +233,28 @@ impl Cluster {
                 return Err(ClusterError::Interrupted);
             }
             let left = deadline.saturating_since(self.clock.now());
-            match self.said.recv_timeout(left.min(SLICE)) {
-                Ok((index, Said::Report(report))) => return Ok(Some((index, report))),
-                Ok((index, Said::Gibberish(line))) => {
-                    let node = self.members[index].name.clone();
-                    return Err(ClusterError::Gibberish { node, line });
+            match self.hear(left.min(SLICE))? {
+                Some((index, Said::Report(report))) => return Ok(Some((index, report))),
+                Some((index, Said::Gibberish(line))) => {
+                    return Err(ClusterError::Gibberish { node: self.name(index), line });
                 }
-                Ok((index, Said::End)) => return Err(self.ended(index)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if left <= SLICE => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => {}
+                Some((index, Said::Ended(last_words))) => {
+                    return Err(ClusterError::Ended { node: self.name(index), last_words });
+                }
+                None if left <= SLICE => return Ok(None),
+                None => {}
             }
+        }
+    }
+
+    fn hear(&mut self, wait: Duration) -> Result<Option<(usize, Said)>, ClusterError> {
+        match &mut self.children {
+            Kept::Here { said, .. } => match said.recv_timeout(wait) {
+                Ok(event) => Ok(Some((event.index, event.said))),
+                // The children keep a sender, so nothing is ever disconnected.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(None),
+            },
+            Kept::There(crew) => Ok(crew.next(wait)?),
         }
     }
 
@@ -230,67 +300,19 @@ impl Cluster {
         }
     }
 
-    fn ended(&self, index: usize) -> ClusterError {
-        let member = &self.members[index];
-        let errors = std::fs::read_to_string(&member.errors).unwrap_or_default();
-        let last = errors.lines().rev().find(|line| !line.trim().is_empty());
-        let last_words = last.unwrap_or("it did not say why").trim().to_owned();
-        ClusterError::Ended { node: member.name.clone(), last_words }
+    fn name(&self, index: usize) -> String {
+        match &self.children {
+            Kept::Here { jobs, .. } => jobs.get(index).map(Job::name).unwrap_or_default(),
+            Kept::There(crew) => crew.name(index),
+        }
     }
 }
 
-impl Drop for Cluster {
-    /// Ends all children: first by hanging up, then by force. Only processes that this cluster
-    /// started are touched.
+impl Drop for Cluster<'_> {
+    /// Children of this host end with their keeper; those on others are sent home.
     fn drop(&mut self) {
-        for member in &mut self.members {
-            member.orders = None;
-        }
-        let deadline = self.clock.now() + FAREWELL;
-        for member in &mut self.members {
-            while matches!(member.process.try_wait(), Ok(None)) {
-                if self.clock.now() >= deadline {
-                    let _ = member.process.kill();
-                    let _ = member.process.wait();
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            // An empty file of errors is of no use to anybody.
-            if std::fs::metadata(&member.errors).is_ok_and(|errors| errors.len() == 0) {
-                let _ = std::fs::remove_file(&member.errors);
-            }
+        if let Kept::There(crew) = &mut self.children {
+            crew.dismiss();
         }
     }
-}
-
-fn start(program: &Path, arguments: &[String], errors: &Path) -> std::io::Result<Child> {
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(File::create(errors)?);
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::CommandExt as _;
-        // Ctrl-C at the terminal is for the coordinator alone; the children end when it hangs up.
-        command.process_group(0);
-    }
-    command.spawn()
-}
-
-fn listen(index: usize, stdout: ChildStdout, say: Sender<(usize, Said)>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let said = match serde_json::from_str(&line) {
-                Ok(report) => Said::Report(report),
-                Err(_) => Said::Gibberish(line.chars().take(80).collect()),
-            };
-            if say.send((index, said)).is_err() {
-                return;
-            }
-        }
-        let _ = say.send((index, Said::End));
-    });
 }

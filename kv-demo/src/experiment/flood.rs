@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::cluster::{Cluster, ClusterError};
+use super::cluster::{Cluster, ClusterError, Site};
+use crate::agent::job::{Job, Task};
 use crate::node::control::{self, Order, Report};
 use crate::node::wall;
+use crate::report::offset_of;
 use crate::summary::Statistics;
 use crate::topology::{self, Topology};
 
@@ -50,15 +52,16 @@ impl Calibration {
 ///
 /// [`ClusterError`] if the processes fail.
 pub fn calibrate(
-    program: &Path,
+    site: &mut Site,
     dir: &Path,
     topology: Topology,
     dim: u32,
     rounds: u32,
 ) -> Result<Calibration, ClusterError> {
     let nodes = topology::node_count(dim);
-    let children = (1..=nodes).map(|number| (format!("Node{number}"), vec!["flood".to_owned()]));
-    let mut cluster = Cluster::spawn(program, dir, children)?;
+    let numbers = 1..=u32::try_from(nodes).unwrap_or(u32::MAX);
+    let jobs = numbers.map(|number| Job { number, task: Task::Flood }).collect();
+    let mut cluster = Cluster::spawn(site, dir, jobs)?;
     let addrs = bound(&mut cluster)?;
     for index in 0..nodes {
         let ends = topology::neighbors(topology, dim, index);
@@ -77,7 +80,7 @@ pub fn calibrate(
     Ok(calibration)
 }
 
-fn bound(cluster: &mut Cluster) -> Result<Vec<SocketAddr>, ClusterError> {
+fn bound(cluster: &mut Cluster<'_>) -> Result<Vec<SocketAddr>, ClusterError> {
     let mut addrs = vec![None; cluster.len()];
     let mut missing = addrs.len();
     let take = |index: usize, report| {
@@ -92,7 +95,7 @@ fn bound(cluster: &mut Cluster) -> Result<Vec<SocketAddr>, ClusterError> {
 }
 
 /// A node that does not know its links yet would swallow the flood.
-fn await_links(cluster: &mut Cluster) -> Result<(), ClusterError> {
+fn await_links(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
     let mut missing = cluster.len();
     let take = |_: usize, report| {
         missing -= usize::from(report == Report::Linked);
@@ -102,15 +105,15 @@ fn await_links(cluster: &mut Cluster) -> Result<(), ClusterError> {
 }
 
 /// The time from the start to the last receipt, in milliseconds.
-fn flood_once(cluster: &mut Cluster, wanted: u32) -> Result<Option<f64>, ClusterError> {
+fn flood_once(cluster: &mut Cluster<'_>, wanted: u32) -> Result<Option<f64>, ClusterError> {
     let mut times = Vec::with_capacity(cluster.len());
-    let nodes = cluster.len();
+    let (nodes, clocks) = (cluster.len(), cluster.clocks()?);
     cluster.order(0, &Order::Flood { round: wanted });
-    let take = |_: usize, report| {
+    let take = |index: usize, report| {
         if let Report::Flooded { round, t } = report
             && round == wanted
         {
-            times.push(t);
+            times.push(t.saturating_add_signed(offset_of(&clocks, index).saturating_neg()));
         }
         times.len() == nodes
     };
@@ -138,13 +141,13 @@ struct Seen {
     unreported: Vec<(u32, u64)>,
 }
 
-/// Runs one process of a calibration until its coordinator hangs up.
+/// Runs one process of a calibration on an address until its coordinator hangs up.
 ///
 /// # Errors
 ///
 /// What the system says about the socket.
-pub fn run_node() -> io::Result<()> {
-    let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+pub fn run_node(bind: IpAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind((bind, 0))?;
     socket.set_read_timeout(Some(QUIET))?;
     let gossip = socket.local_addr()?;
     let flooder =

@@ -1,8 +1,13 @@
 //! The experiment: clusters of processes, one run after the other, and what comes of them.
 
 mod batch;
+mod clock;
 mod cluster;
+mod crew;
 pub mod flood;
+mod hosts;
+mod interrupt;
+mod link;
 pub mod run;
 pub mod virtual_run;
 
@@ -13,14 +18,18 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use thiserror::Error;
 
-pub use cluster::{Cluster, ClusterError, catch_interrupts};
+pub use cluster::{Cluster, ClusterError, Site};
+pub use crew::Crew;
+pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
+pub use interrupt::catch_interrupts;
+pub use link::{HostError, HostTrouble};
 pub use run::Keep;
 pub use virtual_run::{BadDelay, Delay, WorldPlan};
 
 use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::metrics::{Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
-use crate::report::{self, Barrier, Floor, ReportError, Results};
+use crate::report::{self, Barrier, Floor, HostClock, ReportError, Results};
 use crate::settings::{Settings, window_ms};
 use crate::topology::{self, Topology};
 use crate::trace::TraceFormat;
@@ -68,6 +77,8 @@ pub struct Options {
     pub go_on: Continue,
     /// Where everything goes.
     pub out: PathBuf,
+    /// The hosts that share the nodes; `None`: all are on this one.
+    pub hosts: Option<HostsPlan>,
 }
 
 /// Where the nodes of a run are.
@@ -118,6 +129,9 @@ pub enum ExperimentError {
     /// The calibration failed.
     #[error("calibration: {0}")]
     Calibrate(ClusterError),
+    /// The hosts cannot be worked with, or one of them cannot be had.
+    #[error(transparent)]
+    Hosts(#[from] ClusterError),
     /// Somebody interrupted.
     #[error("interrupted; `kv-demo report {}` sums up the {finished} finished runs", out.display())]
     Interrupted {
@@ -170,15 +184,46 @@ pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentE
     create_dir(&options.out)?;
     let plans = plans(options);
     let bar = progress_bar(plans.len());
-    let floors = match options.place {
-        Place::Processes => calibrate_all(program, options, &bar)?,
-        Place::World(world) => floors(options, world.delay),
-    };
+    let figures;
+    let floors;
+    let Options { keep, go_on, .. } = *options;
+    match options.place {
+        Place::Processes => {
+            let mut site = open_site(program, options, &bar)?;
+            floors = calibrate_all(&mut site, options, &bar)?;
+            let batch = Batch { keep, go_on, floors: &floors, bar: &bar };
+            figures = batch.run_in_turn(&mut site, &plans)?;
+        }
+        Place::World(world) => {
+            floors = worlds_floors(options, world.delay);
+            let batch = Batch { keep, go_on, floors: &floors, bar: &bar };
+            figures = batch.run_side_by_side(world, &plans)?;
+        }
+    }
     write_floors(&options.out, &floors)?;
-    let Options { place, keep, go_on, .. } = *options;
-    let batch = Batch { program, place, keep, go_on, floors: &floors, bar: &bar };
-    let figures = batch.run_all(&plans)?;
-    write_results(&options.out, floors, figures, Some(barrier(options)), place.world())
+    let shared = shared(plans.iter().map(|plan| plan.dir.as_path()))?;
+    write_results(&options.out, floors, figures, shared)
+}
+
+/// Agents on the hosts, if there are any.
+fn open_site(
+    program: &Path,
+    options: &Options,
+    bar: &ProgressBar,
+) -> Result<Site, ExperimentError> {
+    let hosts = options.hosts.as_ref();
+    if let Some(plan) = hosts {
+        bar.set_message(format!("starting agents on {} hosts", plan.hosts.len()));
+    }
+    Site::open(program, hosts, &options.out).map_err(|error| {
+        bar.finish_and_clear();
+        match error {
+            ClusterError::Interrupted => {
+                ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
+            }
+            error => error.into(),
+        }
+    })
 }
 
 /// Sums up a folder again, from its traces.
@@ -199,30 +244,49 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
         return Err(no_runs());
     }
     let mut figures = Vec::with_capacity(run_dirs.len());
-    let mut files = Vec::with_capacity(run_dirs.len());
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
         let failed = |error| ExperimentError::Run { label: label(), error };
-        files.push(run::read_run_file(run_dir).map_err(failed)?);
         figures.push(run::measure_again(run_dir).map_err(failed)?);
     }
-    let barrier = report::common(files.iter().map(|file| file.barrier));
-    let world = report::common(files.iter().map(|file| file.world)).flatten();
-    write_results(dir, read_floors(dir), figures, barrier, world)
+    let shared = shared(run_dirs.iter().map(PathBuf::as_path))?;
+    write_results(dir, read_floors(dir), figures, shared)
+}
+
+/// What the runs of an experiment share, beside their figures.
+struct Shared {
+    barrier: Option<Barrier>,
+    world: Option<WorldPlan>,
+    /// The clocks of the hosts, each as it was known worst.
+    hosts: Vec<HostClock>,
+}
+
+fn shared<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Shared, ExperimentError> {
+    let mut files = Vec::new();
+    for dir in run_dirs {
+        let label = || dir.display().to_string();
+        let file = run::read_run_file(dir);
+        files.push(file.map_err(|error| ExperimentError::Run { label: label(), error })?);
+    }
+    Ok(Shared {
+        barrier: report::common(files.iter().map(|file| file.barrier)),
+        world: report::common(files.iter().map(|file| file.world)).flatten(),
+        hosts: report::worst(files.into_iter().flat_map(|file| file.hosts)),
+    })
 }
 
 fn write_results(
     out: &Path,
     floors: Vec<Floor>,
     figures: Vec<RunFigures>,
-    barrier: Option<Barrier>,
-    world: Option<WorldPlan>,
+    shared: Shared,
 ) -> Result<Results, ExperimentError> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
-    results.header.barrier = barrier;
-    results.header.world = world;
+    results.header.barrier = shared.barrier;
+    results.header.world = shared.world;
+    results.header.hosts = shared.hosts;
     report::write_file(&out.join("results.json"), &results.to_json())?;
     report::write_file(&out.join("results.csv"), &results.to_csv())?;
     for drawing in plot::draw(&results, TimeAxis::Auto)? {
@@ -231,27 +295,45 @@ fn write_results(
     Ok(results)
 }
 
-/// Measures the floor of this machine for one graph.
+/// Measures the floor of this machine, or of some hosts, for one graph.
 ///
 /// # Errors
 ///
 /// [`ExperimentError`].
 pub fn calibrate(
     program: &Path,
+    hosts: Option<&HostsPlan>,
     topology: Topology,
     dim: u32,
     rounds: u32,
 ) -> Result<Calibration, ExperimentError> {
-    let dir = std::env::temp_dir().join(format!("kv-demo-calibrate-{}", std::process::id()));
-    create_dir(&dir)?;
-    let result = flood::calibrate(program, &dir, topology, dim, rounds);
-    // Whatever is left in there are the errors of processes, which were told.
-    let _ = fs::remove_dir_all(&dir);
+    check_hosts(hosts, dim)?;
+    let temporary = Temporary::new()?;
+    let mut site = Site::open(program, hosts, &temporary.0)?;
+    let result = flood::calibrate(&mut site, &temporary.0, topology, dim, rounds);
     result.map_err(ExperimentError::Calibrate)
 }
 
+/// A folder for the errors of processes that leave nothing else behind.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Result<Self, ExperimentError> {
+        let dir = std::env::temp_dir().join(format!("kv-demo-calibrate-{}", std::process::id()));
+        create_dir(&dir)?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Whatever is left in there was told.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn calibrate_all(
-    program: &Path,
+    site: &mut Site,
     options: &Options,
     bar: &ProgressBar,
 ) -> Result<Vec<Floor>, ExperimentError> {
@@ -259,16 +341,20 @@ fn calibrate_all(
     if options.calibrate_rounds == 0 {
         return Ok(floors);
     }
+    let temporary = Temporary::new()?;
     for (&topology, &dim) in pairs(&options.topologies, &options.dims) {
         bar.set_message(format!("calibrating {topology}-{dim}"));
-        let found = match calibrate(program, topology, dim, options.calibrate_rounds) {
-            Err(ExperimentError::Calibrate(ClusterError::Interrupted)) => {
-                bar.finish_and_clear();
-                let out = options.out.clone();
-                return Err(ExperimentError::Interrupted { finished: 0, out });
+        let rounds = options.calibrate_rounds;
+        let found = flood::calibrate(site, &temporary.0, topology, dim, rounds);
+        let found = found.map_err(|error| {
+            bar.finish_and_clear();
+            match error {
+                ClusterError::Interrupted => {
+                    ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
+                }
+                error => ExperimentError::Calibrate(error),
             }
-            found => found?,
-        };
+        })?;
         if let Some(median_ms) = found.median_ms() {
             let repeats = u32::try_from(found.rounds_ms.len()).unwrap_or(u32::MAX);
             floors.push(Floor { topology, dim, median_ms, repeats });
@@ -278,7 +364,7 @@ fn calibrate_all(
 }
 
 /// In virtual time the floor is the longest of the shortest ways: nothing has to be measured.
-fn floors(options: &Options, delay: Delay) -> Vec<Floor> {
+fn worlds_floors(options: &Options, delay: Delay) -> Vec<Floor> {
     let of = |(&topology, &dim)| {
         let floor = virtual_run::floor(topology, dim, delay);
         Floor { topology, dim, median_ms: floor.as_secs_f64() * 1_000.0, repeats: 1 }
@@ -292,7 +378,14 @@ fn check(options: &Options) -> Result<(), ExperimentError> {
         let (preset, overrides) = (options.preset, options.overrides);
         Settings { preset, mode, overrides, neighbors: Vec::new() }.params()?;
     }
-    Ok(())
+    let smallest = options.dims.iter().copied().min();
+    smallest.map_or(Ok(()), |dim| check_hosts(options.hosts.as_ref(), dim))
+}
+
+/// So are the hosts, for the smallest of some dimensions.
+fn check_hosts(hosts: Option<&HostsPlan>, dim: u32) -> Result<(), ExperimentError> {
+    let checked = hosts.map_or(Ok(()), |plan| plan.check(topology::node_count(dim)));
+    checked.map_err(|error| ClusterError::from(error).into())
 }
 
 fn barrier(options: &Options) -> Barrier {
@@ -342,6 +435,7 @@ fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32
         barrier: barrier(options),
         overrides: options.override_words.clone(),
         world: options.place.world(),
+        hosts: Vec::new(),
     };
     RunPlan { file, overrides, trace_format: options.trace_format, dir }
 }

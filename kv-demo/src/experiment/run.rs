@@ -15,13 +15,13 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::cluster::{Cluster, ClusterError};
+use super::cluster::{Cluster, ClusterError, Site};
 use super::virtual_run::WorldPlan;
+use crate::agent::job::{Job, Task, trace_path};
 use crate::config::Overrides;
-use crate::members::Door;
 use crate::metrics::{MetricsError, Run, RunFigures, measure};
 use crate::node::control::{Order, Report};
-use crate::report::Barrier;
+use crate::report::{Barrier, HostClock, offset_of};
 use crate::topology;
 use crate::trace::{self, TraceError, TraceFormat};
 
@@ -49,6 +49,9 @@ pub struct RunFile {
     /// The world that it took place in; `None` for processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<WorldPlan>,
+    /// The hosts and their clocks; none if all nodes were on the coordinator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostClock>,
 }
 
 /// How to run.
@@ -107,6 +110,12 @@ impl RunError {
         matches!(self, Self::Cluster(ClusterError::Interrupted))
     }
 
+    /// Whether a host was lost, and its traces with it.
+    #[must_use]
+    pub const fn is_lost_host(&self) -> bool {
+        matches!(self, Self::Cluster(ClusterError::Host(_)))
+    }
+
     pub(super) fn files(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Files { path, reason: error.to_string() }
@@ -135,19 +144,23 @@ pub enum Stage {
     Watching,
 }
 
-/// Carries out a run with processes and leaves its traces; no process is left, in any case.
+/// Carries out a run with processes and leaves its traces; no process is left, in any case, on a host
+/// that can be reached.
 pub(super) fn run(
-    program: &Path,
+    site: &mut Site,
     plan: &RunPlan,
     progress: &mut dyn FnMut(Stage),
 ) -> Result<(), RunError> {
     fs::create_dir_all(&plan.dir).map_err(RunError::files(&plan.dir))?;
-    write_run_file(plan)?;
+    write_run_file(&plan.dir, &plan.file)?;
     progress(Stage::Starting);
-    let mut cluster = Cluster::spawn(program, &plan.dir, children(plan))?;
+    let mut cluster = Cluster::spawn(site, &plan.dir, jobs(plan))?;
     let nodes = come_up(&mut cluster, plan, progress)?;
     spread(&mut cluster, plan, &nodes, progress)?;
-    Ok(finish(&mut cluster)?)
+    finish(&mut cluster)?;
+    cluster.collect(&plan.dir)?;
+    let hosts = cluster.clocks()?;
+    write_run_file(&plan.dir, &RunFile { hosts, ..plan.file.clone() })
 }
 
 /// Measures a run from its folder: from its traces or, where they were not kept, from the figures
@@ -159,9 +172,12 @@ pub(super) fn run(
 pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     let file = read_run_file(dir)?;
     let mut traces = Vec::new();
-    for path in trace_paths(dir, &file.run) {
+    for (index, path) in trace_paths(dir, &file.run).enumerate() {
         if path.exists() {
-            traces.push(trace::read(&path)?);
+            let mut trace = trace::read(&path)?;
+            let offset_ns = offset_of(&file.hosts, index);
+            trace.events.iter_mut().for_each(|event| event.shift(offset_ns.saturating_neg()));
+            traces.push(trace);
         }
     }
     let figures = figures_path(dir);
@@ -189,7 +205,9 @@ pub(super) fn finished(plan: &RunPlan) -> Result<Option<RunFigures>, RunError> {
     if !run_file_path(&plan.dir).exists() || !figures_path(&plan.dir).exists() {
         return Ok(None);
     }
-    if read_run_file(&plan.dir)? != plan.file {
+    // The clocks of hosts are measured while it runs.
+    let file = RunFile { hosts: Vec::new(), ..read_run_file(&plan.dir)? };
+    if file != plan.file {
         return Err(RunError::Other { dir: plan.dir.clone() });
     }
     read_json(&figures_path(&plan.dir)).map(Some)
@@ -221,19 +239,15 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError>
     serde_json::from_str(&text).map_err(reason)
 }
 
-pub(super) fn write_run_file(plan: &RunPlan) -> Result<(), RunError> {
-    let path = run_file_path(&plan.dir);
-    let text = serde_json::to_string_pretty(&plan.file)
+pub(super) fn write_run_file(dir: &Path, file: &RunFile) -> Result<(), RunError> {
+    let path = run_file_path(dir);
+    let text = serde_json::to_string_pretty(file)
         .map_err(|error| RunError::Files { path: path.clone(), reason: error.to_string() })?;
     fs::write(&path, text).map_err(RunError::files(&path))
 }
 
-pub(super) fn trace_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.log"))
-}
-
-fn trace_paths(dir: &Path, run: &Run) -> impl Iterator<Item = PathBuf> {
-    (1..=run.nodes).map(move |number| trace_path(dir, &format!("Node{number}")))
+pub(super) fn trace_paths(dir: &Path, run: &Run) -> impl Iterator<Item = PathBuf> {
+    (1..=run.nodes).map(move |number| trace_path(dir, number))
 }
 
 fn run_file_path(dir: &Path) -> PathBuf {
@@ -244,38 +258,10 @@ fn figures_path(dir: &Path) -> PathBuf {
     dir.join("figures.json")
 }
 
-fn children(plan: &RunPlan) -> impl Iterator<Item = (String, Vec<String>)> + '_ {
-    let run = plan.file.run;
-    let format = match plan.trace_format {
-        TraceFormat::Json => "json",
-        TraceFormat::Thesis => "thesis",
-    };
-    (1..=run.nodes).map(move |number| {
-        let name = format!("Node{number}");
-        let trace = trace_path(&plan.dir, &name).display().to_string();
-        let mut arguments: Vec<String> = [
-            "node",
-            "--control",
-            "--label",
-            &name,
-            "--bind",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-            "--trace",
-            &trace,
-            "--trace-format",
-            format,
-            "--mode",
-            run.mode.name(),
-            "--preset",
-            run.preset.name(),
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.extend(plan.file.overrides.iter().cloned());
-        (name, arguments)
-    })
+fn jobs(plan: &RunPlan) -> Vec<Job> {
+    let (run, overrides, trace_format) = (plan.file.run, plan.overrides, plan.trace_format);
+    let task = Task::Node { mode: run.mode, preset: run.preset, overrides, trace_format };
+    (1..=run.nodes).map(|number| Job { number, task }).collect()
 }
 
 /// A node's addresses.
@@ -287,7 +273,7 @@ struct Addresses {
 
 /// Brings the cluster through the barrier.
 fn come_up(
-    cluster: &mut Cluster,
+    cluster: &mut Cluster<'_>,
     plan: &RunPlan,
     progress: &mut dyn FnMut(Stage),
 ) -> Result<Vec<Addresses>, ClusterError> {
@@ -318,7 +304,7 @@ fn come_up(
     Ok(nodes)
 }
 
-fn wait_bound(cluster: &mut Cluster) -> Result<Vec<Addresses>, ClusterError> {
+fn wait_bound(cluster: &mut Cluster<'_>) -> Result<Vec<Addresses>, ClusterError> {
     let mut nodes = vec![None; cluster.len()];
     let mut missing = nodes.len();
     let take = |index: usize, report| {
@@ -333,7 +319,7 @@ fn wait_bound(cluster: &mut Cluster) -> Result<Vec<Addresses>, ClusterError> {
 }
 
 fn wait_all_see_all(
-    cluster: &mut Cluster,
+    cluster: &mut Cluster<'_>,
     progress: &mut dyn FnMut(Stage),
 ) -> Result<(), ClusterError> {
     let size = cluster.len();
@@ -355,7 +341,7 @@ fn wait_all_see_all(
 }
 
 fn wait_for_each(
-    cluster: &mut Cluster,
+    cluster: &mut Cluster<'_>,
     what: &'static str,
     wait: Duration,
     is_it: impl Fn(&Report) -> bool,
@@ -371,18 +357,19 @@ fn wait_for_each(
 
 /// Writes the key and waits for window and horizon.
 fn spread(
-    cluster: &mut Cluster,
+    cluster: &mut Cluster<'_>,
     plan: &RunPlan,
     nodes: &[Addresses],
     progress: &mut dyn FnMut(Stage),
 ) -> Result<(), RunError> {
     let door = nodes.first().and_then(|node| node.http);
-    let door = Door::new(door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?);
+    let door = door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?;
     // The end of the barrier lies close behind somebody's tick; the key must not.
     cluster.pause(random_part(plan.file.run.interval_ms).map_err(RunError::Write)?)?;
-    let (key, value) = KEY_AND_VALUE;
     let clock = rumormill_mio::Clock::start();
-    door.add(key, value).map_err(|error| RunError::Write(error.to_string()))?;
+    if let Some(refusal) = cluster.write(0, door, KEY_AND_VALUE)? {
+        return Err(RunError::Write(refusal));
+    }
     let (size, mut infected) = (cluster.len(), 0);
     progress(Stage::Spreading(0));
     let take = |_: usize, report| {
@@ -410,13 +397,13 @@ fn random_part(interval_ms: u64) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros))
 }
 
-fn finish(cluster: &mut Cluster) -> Result<(), ClusterError> {
+fn finish(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
     cluster.order_all(&Order::Finish);
     wait_for_each_until_end(cluster)
 }
 
 /// A node that is done ends, so the end of one is no failure while others still write.
-fn wait_for_each_until_end(cluster: &mut Cluster) -> Result<(), ClusterError> {
+fn wait_for_each_until_end(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
     let (size, mut done) = (cluster.len(), 0);
     while done < size {
         match cluster.next(FINISH_MAX) {

@@ -13,9 +13,10 @@ use rumormill_sim::{Latency, Network, ProcessId, Ratio, Spawn, World};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::cluster::{ClusterError, is_interrupted};
+use super::cluster::ClusterError;
+use super::interrupt::is_interrupted;
 use super::run::{
-    BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_path, write_run_file,
+    BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_paths, write_run_file,
 };
 use crate::peer::Peer;
 use crate::settings::Settings;
@@ -153,7 +154,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(Stage),
 ) -> Result<(), RunError> {
     fs::create_dir_all(&plan.dir).map_err(RunError::files(&plan.dir))?;
-    write_run_file(plan)?;
+    write_run_file(&plan.dir, &plan.file)?;
     progress(Stage::Starting);
     let mut play = Play::new(plan, world);
     play.come_up(progress)?;
@@ -293,8 +294,8 @@ impl<'a> Play<'a> {
         for id in self.world.ids() {
             self.world.act(id, |ctl, app| app.end(ctl.now(), ctl.node()));
         }
-        for (index, app) in self.world.into_apps().into_iter().enumerate() {
-            let path = trace_path(&self.plan.dir, &label(index));
+        let paths = trace_paths(&self.plan.dir, &self.plan.file.run);
+        for (app, path) in self.world.into_apps().into_iter().zip(paths) {
             let bytes = app.and_then(SimNode::into_trace).unwrap_or_default();
             fs::write(&path, bytes).map_err(RunError::files(&path))?;
         }

@@ -3,6 +3,7 @@
 //! `results.json` holds everything, `results.csv` one row per run for a spreadsheet, the table the
 //! summary for a person. Files appear whole or not at all.
 
+mod clocks;
 mod csv;
 mod short;
 mod table;
@@ -24,6 +25,7 @@ pub(crate) use short::{range, short};
 pub(crate) use table::STYLE;
 
 pub use crate::summary::summarise;
+pub use clocks::{HostClock, offset_of, worst};
 
 /// Everything that an experiment found out. Serialises under these names, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,9 @@ pub struct Header {
     pub world: Option<WorldPlan>,
     /// What this machine could do at best; empty when it was not measured.
     pub calibrate: Vec<Floor>,
+    /// The hosts and their clocks, each as it was known worst; none if all nodes were on one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostClock>,
 }
 
 /// How the nodes of a run come up: until all see all, they gossip more eagerly about members than
@@ -141,6 +146,7 @@ impl Results {
             barrier: None,
             world: None,
             calibrate,
+            hosts: Vec::new(),
         };
         Self { header, summary: summarise(&runs), runs }
     }

@@ -3,8 +3,7 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Row, Table, TableStyle};
 
 use super::short::{range, short};
-use super::{Barrier, Floor, Results, common};
-use crate::metrics::Runtime;
+use super::{Barrier, Floor, Header, Results};
 use crate::summary::GroupSummary;
 
 /// Tables without frames: a rule below the header, blanks between columns.
@@ -64,8 +63,8 @@ pub(super) fn render(results: &Results) -> String {
     text.push_str(LEGEND);
     text.extend(results.header.barrier.iter().map(barrier_line));
     text.extend(results.header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
-    let runtime = common(groups.iter().map(|group| group.runtime));
-    text.extend(results.header.calibrate.iter().map(|floor| floor_line(floor, runtime)));
+    text.extend(results.header.calibrate.iter().map(|floor| floor_line(floor, &results.header)));
+    text.extend(results.header.hosts.iter().map(super::clocks::line));
     text.extend(groups.iter().filter_map(|group| incomplete_line(group)));
     text
 }
@@ -124,16 +123,15 @@ fn barrier_line(barrier: &Barrier) -> String {
     )
 }
 
-fn floor_line(floor: &Floor, runtime: Option<Runtime>) -> String {
+fn floor_line(floor: &Floor, header: &Header) -> String {
     let Floor { topology, dim, median_ms, repeats } = floor;
     let median = short(*median_ms);
-    match runtime {
-        Some(Runtime::Sim) => format!("Floor of {topology} {dim} in this world: {median} ms.\n"),
-        _ => format!(
-            "Floor of {topology} {dim} on this machine: {median} ms (a bare flood, median of \
-             {repeats}).\n"
-        ),
-    }
+    let place = match (header.world, header.hosts.is_empty()) {
+        (Some(_), _) => return format!("Floor of {topology} {dim} in this world: {median} ms.\n"),
+        (None, true) => "on this machine",
+        (None, false) => "on these hosts",
+    };
+    format!("Floor of {topology} {dim} {place}: {median} ms (a bare flood, median of {repeats}).\n")
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {

@@ -15,7 +15,7 @@ use core::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use plan::{NodePlan, Plan, PlanError, Ports};
+pub use plan::{NodePlan, Plan, PlanError, Ports, host_of};
 pub use write::{to_ini, to_toml};
 
 pub(crate) use plan::door_ip;

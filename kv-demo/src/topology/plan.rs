@@ -196,6 +196,16 @@ fn bind_ip(host: IpAddr, hosts: usize) -> IpAddr {
     }
 }
 
+/// The host, by its number from 0, on which node `index` of `nodes` lives: ⌊index · hosts / nodes⌋.
+///
+/// # Panics
+///
+/// When `nodes` is 0.
+#[must_use]
+pub const fn host_of(index: usize, nodes: usize, hosts: usize) -> usize {
+    index * hosts / nodes
+}
+
 /// A node's host, and its number within that host's block.
 struct Place {
     host: IpAddr,
@@ -204,7 +214,7 @@ struct Place {
 
 impl Place {
     fn of(index: usize, nodes: usize, hosts: &[IpAddr]) -> Self {
-        let host = index * hosts.len() / nodes;
+        let host = host_of(index, nodes, hosts.len());
         let block_start = (host * nodes).div_ceil(hosts.len());
         let within = u16::try_from(index - block_start).expect("DIM_MAX keeps indices in a u16");
         Self { host: hosts[host], within }

@@ -147,6 +147,17 @@ impl Event {
             | Self::End { t, .. } => *t,
         }
     }
+
+    /// Moves it in time, for a clock that is known to be off.
+    pub const fn shift(&mut self, by_ns: i64) {
+        match self {
+            Self::Node { t, .. }
+            | Self::Create { t, .. }
+            | Self::Recv { t, .. }
+            | Self::Send { t, .. }
+            | Self::End { t, .. } => *t = t.saturating_add_signed(by_ns),
+        }
+    }
 }
 
 /// What made a node send a datagram with rumours in it.
@@ -172,12 +183,24 @@ pub enum Why {
 }
 
 /// How a trace is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum TraceFormat {
     /// One JSON object a line.
     Json,
     /// The original's log lines.
     Thesis,
+}
+
+impl TraceFormat {
+    /// The name used on command lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Thesis => "thesis",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +241,15 @@ mod tests {
         for (event, line) in cases {
             assert_eq!(serde_json::to_string(&event).unwrap(), line);
             assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_shift_moves_the_time_and_stops_at_the_ends_of_the_scale() {
+        for (t, by_ns, moved) in [(7, -3, 4), (7, 3, 10), (7, -8, 0), (u64::MAX, 1, u64::MAX)] {
+            let mut event = Event::Create { t, id: RumorTag(1) };
+            event.shift(by_ns);
+            assert_eq!(event, Event::Create { t: moved, id: RumorTag(1) });
         }
     }
 
