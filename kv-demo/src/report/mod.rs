@@ -5,7 +5,7 @@
 
 mod csv;
 mod short;
-mod table;
+pub(crate) mod table;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
