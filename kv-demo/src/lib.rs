@@ -8,7 +8,8 @@
 //! | [`topology`], [`config`], [`settings`] | who is linked with whom, files, presets |
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`members`] | asking a running node |
-//! | [`trace`], [`metrics`], [`summary`], [`report`], [`plot`] | what runs leave behind, and what is made of it |
+//! | [`trace`], [`metrics`], [`summary`] | what runs leave behind, and what is made of it |
+//! | [`report`], [`plot`], [`page`] | how it is told |
 //! | [`experiment`] | clusters of processes, one run after the other |
 
 pub mod config;
@@ -17,6 +18,7 @@ pub mod hlc;
 pub mod members;
 pub mod metrics;
 pub mod node;
+pub mod page;
 pub mod plot;
 pub mod replica;
 pub mod report;
