@@ -55,9 +55,14 @@ pub(crate) enum Command {
     ///
     /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
     /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
-    /// results.json, results.csv, plots, and the traces themselves.
+    /// report.html, a page that replays the runs, results.json, results.csv, plots, and the traces
+    /// themselves.
     Experiment(Box<ExperimentArgs>),
     /// Sum an experiment's folder up again, from its traces.
+    ///
+    /// Writes everything in the folder anew but the traces: results.json, results.csv, the plots and
+    /// the page to look at, report.html. The page is one file that needs no other and no network: it
+    /// replays a run of each mode, and has the table and the plots.
     Report(ReportArgs),
     /// One process of a calibration.
     #[command(hide = true)]
@@ -307,6 +312,9 @@ pub(crate) struct ExperimentArgs {
     /// A small and fast one: 8 nodes, one repeat
     #[arg(long)]
     quick: bool,
+    /// Open the page when all is done
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -335,6 +343,12 @@ pub(crate) struct CalibrateArgs {
 pub(crate) struct ReportArgs {
     /// The folder that an experiment wrote
     pub(crate) dir: PathBuf,
+    /// Where the page to look at goes [default: report.html in DIR]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Open the page
+    #[arg(long)]
+    pub(crate) open: bool,
     /// How to print the results
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,

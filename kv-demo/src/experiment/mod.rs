@@ -2,6 +2,7 @@
 
 mod cluster;
 pub mod flood;
+mod page;
 pub mod run;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
 
 pub use cluster::{Cluster, ClusterError, catch_interrupts};
+pub use page::write_page;
 
 use crate::config::{Mode, Overrides, Preset};
 use crate::metrics::{Overlay, Run, RunFigures, Runtime};
@@ -161,17 +163,7 @@ pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentE
 ///
 /// [`ExperimentError`].
 pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
-    let runs_dir = dir.join("runs");
-    let no_runs = || ExperimentError::NoRuns { dir: dir.to_owned() };
-    let mut run_dirs: Vec<PathBuf> = fs::read_dir(&runs_dir)
-        .map_err(|_| no_runs())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("run.json").exists())
-        .collect();
-    run_dirs.sort();
-    if run_dirs.is_empty() {
-        return Err(no_runs());
-    }
+    let run_dirs = run_dirs(dir)?;
     let mut figures = Vec::with_capacity(run_dirs.len());
     let mut barriers = Vec::with_capacity(run_dirs.len());
     for run_dir in &run_dirs {
@@ -183,6 +175,18 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
     let same = barriers.iter().all(|barrier| *barrier == barriers[0]);
     let barrier = same.then_some(barriers[0]);
     write_results(dir, read_floors(dir), figures, barrier)
+}
+
+/// The folders of an experiment's runs; there is at least one.
+fn run_dirs(dir: &Path) -> Result<Vec<PathBuf>, ExperimentError> {
+    let no_runs = || ExperimentError::NoRuns { dir: dir.to_owned() };
+    let mut run_dirs: Vec<PathBuf> = fs::read_dir(dir.join("runs"))
+        .map_err(|_| no_runs())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("run.json").exists())
+        .collect();
+    run_dirs.sort();
+    if run_dirs.is_empty() { Err(no_runs()) } else { Ok(run_dirs) }
 }
 
 fn write_results(

@@ -21,7 +21,7 @@ use crate::metrics::{MetricsError, Run, RunFigures, measure};
 use crate::node::control::{Order, Report};
 use crate::report::Barrier;
 use crate::topology;
-use crate::trace::{self, TraceError, TraceFormat};
+use crate::trace::{self, Trace, TraceError, TraceFormat};
 
 /// The key and value of the original experiment: they make its message 53 bytes long.
 pub const KEY_AND_VALUE: (&str, &str) = ("mgossip", "better");
@@ -143,14 +143,24 @@ pub fn run(
 /// [`RunError`] if files are missing or make no sense.
 pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     let file = read_run_file(dir)?;
+    let traces = read_traces(dir, &file.run)?;
+    measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+}
+
+/// Reads the traces of a run's nodes, in the order of the nodes, from its folder.
+///
+/// # Errors
+///
+/// [`RunError::Trace`]. A trace that is missing is no error here.
+pub fn read_traces(dir: &Path, run: &Run) -> Result<Vec<Trace>, RunError> {
     let mut traces = Vec::new();
-    for number in 1..=file.run.nodes {
+    for number in 1..=run.nodes {
         let path = trace_path(dir, &format!("Node{number}"));
         if path.exists() {
             traces.push(trace::read(&path)?);
         }
     }
-    measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+    Ok(traces)
 }
 
 /// Reads what a run was from its folder.
