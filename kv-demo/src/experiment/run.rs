@@ -155,9 +155,11 @@ pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
 pub fn read_traces(dir: &Path, run: &Run) -> Result<Vec<Trace>, RunError> {
     let mut traces = Vec::new();
     for number in 1..=run.nodes {
-        let path = trace_path(dir, &format!("Node{number}"));
-        if path.exists() {
-            traces.push(trace::read(&path)?);
+        let log = trace_path(dir, &format!("Node{number}"));
+        // What the name ends in is its writer's affair; the content tells the formats apart.
+        let candidates = [log.with_extension("jsonl"), log];
+        if let Some(path) = candidates.iter().find(|path| path.exists()) {
+            traces.push(trace::read(path)?);
         }
     }
     Ok(traces)

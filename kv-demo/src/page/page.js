@@ -10,8 +10,12 @@
   const GLOW = 0.025;
   // On a logarithmic clock time is linear up to this part of the earliest receipt.
   const KNEE_PART = 4;
-  // Smallest radius on the screen, in pixels, at which a number can be read within a node.
-  const NAMED_RADIUS_MIN = 6;
+  // Smallest letters on the screen, in pixels, that can be read within a node.
+  const LETTERS_MIN = 6;
+  // Links that are drawn in full; more of them are drawn paler, or they would be one grey area.
+  const FULL_LINKS_MAX = 400;
+  // Radius of a node from which on lines have their full width.
+  const FULL_RADIUS = 7;
   // Names of a way that a tooltip has room for.
   const WAY_NAMES_MAX = 12;
   // Seconds between two frames for readers who asked for less motion.
@@ -187,6 +191,9 @@
       this.run = run;
       this.nodes = network.places.length / 2;
       this.shown = 0;
+      const digits = String(this.nodes).length;
+      this.letters = Math.min(network.radius * 1.08, (network.radius * 2.7) / digits, 13);
+      this.fine = Math.min(1, Math.max(0.25, network.radius / FULL_RADIUS));
       this.element = this.build();
       this.context = this.canvas.getContext("2d");
       this.readColors();
@@ -208,7 +215,8 @@
       this.canvas = element("canvas", { "aria-hidden": "true" });
       this.ways = ["way edge", "way"].map((name) => drawn("path", { class: name }));
       this.discs = Array.from({ length: this.nodes }, (_, node) => this.buildNode(node));
-      this.over = drawn("svg", { ...box, role: "group", "aria-label": `nodes, ${this.run.title}` });
+      const role = { role: "group", "aria-label": `nodes, ${this.run.title}` };
+      this.over = drawn("svg", { ...box, ...role, style: `--fine: ${this.fine}` });
       this.over.append(...this.ways, ...this.discs);
       this.stage = element("div", { class: "stage" }, this.buildLinks(box), this.canvas, this.over);
       // The drawing keeps its proportions, and of two rows as much as is legible fits on a screen.
@@ -228,7 +236,9 @@
         const [a, b] = [this.place(links[i]), this.place(links[i + 1])];
         path += `M${a.x} ${a.y}L${b.x} ${b.y}`;
       }
-      return drawn("svg", { ...box, "aria-hidden": "true" }, drawn("path", { class: "links", d: path }));
+      const opacity = Math.min(1, (2 * FULL_LINKS_MAX) / links.length);
+      const lines = drawn("path", { class: "links", d: path, "stroke-opacity": opacity });
+      return drawn("svg", { ...box, "aria-hidden": "true" }, lines);
     }
 
     buildNode(node) {
@@ -247,15 +257,14 @@
         const reach = radius + Math.min(2.6, radius * 0.3);
         group.append(drawn("circle", { class: "ring", cx: x, cy: y, r: reach }));
       }
-      const number = drawn("text", { x, y, "font-size": Math.min(radius * 1.08, 13) }, String(node + 1));
-      group.append(number);
+      group.append(drawn("text", { x, y, "font-size": this.letters }, String(node + 1)));
       return group;
     }
 
     note() {
       const { repeat, drawn: [shown, all] } = this.run;
       const which = repeat[1] > 1 ? `Run ${repeat[0]} of ${repeat[1]}, the median one.` : "The only run.";
-      if (all === 0) return which;
+      if (all === 0) return `${which} Its trace tells of no copies.`;
       if (shown === 0) return `${which} Its trace does not tell whom copies went to: none is drawn.`;
       const part = shown < all ? `${grouped(shown)} of ${grouped(all)}` : `All ${grouped(all)}`;
       return `${which} ${part} datagrams until the end of the replay are drawn.`;
@@ -287,7 +296,7 @@
       this.canvas.width = Math.round(width * density);
       this.canvas.height = Math.round(this.stage.clientHeight * density);
       this.context.setTransform(density * this.zoom, 0, 0, density * this.zoom, 0, 0);
-      this.over.classList.toggle("unnamed", this.network.radius * this.zoom < NAMED_RADIUS_MIN);
+      this.over.classList.toggle("unnamed", this.letters * this.zoom < LETTERS_MIN);
       if (this.clock) this.paint();
     }
 
@@ -323,7 +332,8 @@
         : `${infected} of ${this.nodes} nodes`;
       const sent = copies === 0 ? "no copy yet" : `${grouped(copies)} ${copies === 1 ? "copy" : "copies"}`;
       const packed = copies > datagrams ? ` in ${grouped(datagrams)} datagrams` : "";
-      this.state.replaceChildren(element("b", {}, nodes), ` · ${sent}${packed}`);
+      const told = this.run.drawn[1] > 0 ? ` · ${sent}${packed}` : "";
+      this.state.replaceChildren(element("b", {}, nodes), told);
       this.element.dataset.infected = infected;
     }
 
@@ -352,7 +362,7 @@
       const way = this.wayOf(flight, calm.matches ? 0 : tail, calm.matches ? 1 : head);
       context.globalAlpha = flight.infects ? 1 : 0.6;
       context.strokeStyle = context.fillStyle = this.colors[flight.kind];
-      context.lineWidth = flight.infects ? 3 : 1.2;
+      context.lineWidth = (flight.infects ? 3 : 1.2) * this.fine;
       context.setLineDash(KINDS[flight.kind] === "ride" ? [3, 3] : []);
       context.beginPath();
       context.moveTo(way.from.x, way.from.y);
@@ -382,7 +392,7 @@
     // A disc for ticks, a triangle for what is forwarded at once, a square for what rides along.
     paintHead(flight, { over, to }) {
       const { context } = this;
-      const size = (flight.infects ? 4.5 : 2.6) * Math.min(1, this.network.radius / 7);
+      const size = (flight.infects ? 4.5 : 2.6) * this.fine;
       context.setLineDash([]);
       context.save();
       context.translate(to.x, to.y);
@@ -405,7 +415,7 @@
     paintWaves() {
       const { context } = this;
       context.strokeStyle = this.modeColor;
-      context.lineWidth = 1.6;
+      context.lineWidth = 1.6 * this.fine;
       for (let i = this.shown - 1; i >= 0; i--) {
         const age = (this.share - this.turns[i]) / GLOW;
         if (age > 1) break;
