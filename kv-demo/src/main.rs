@@ -166,8 +166,11 @@ impl From<bool> for Then {
 
 /// Prints results, writes the page and names it.
 fn finish(results: &Results, format: OutputFormat, dir: &Path, page: &Page) -> Outcome {
-    experiment::write_page(dir, results, &page.file)?;
+    // Neither costs the other: results whose page fails are printed, and a reader who has seen enough
+    // of them still gets the page.
+    let written = experiment::write_page(dir, results, &page.file);
     print_results(results, format, dir)?;
+    written?;
     // Not to standard output, where a program may read the results.
     eprintln!("the page to look at is {}", page.file.display());
     if page.then == Then::Open
