@@ -59,7 +59,8 @@ pub(crate) enum Command {
     ///
     /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
     /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
-    /// results.json, results.csv, plots, and the traces themselves.
+    /// report.html, a page that replays the runs, results.json, results.csv, plots, and the traces
+    /// themselves.
     ///
     /// With --hosts, the nodes are spread over several hosts in contiguous blocks: the launcher
     /// starts one `kv-demo agent` on each, and everything goes through its standard input and
@@ -68,6 +69,10 @@ pub(crate) enum Command {
     /// while, and the table says how well.
     Experiment(Box<ExperimentArgs>),
     /// Sum an experiment's folder up again, from its traces.
+    ///
+    /// Writes everything in the folder anew but the traces: results.json, results.csv, the plots and
+    /// the page to look at, report.html. The page is one file that needs no other and no network: it
+    /// replays a run of each mode, and has the table and the plots.
     Report(ReportArgs),
     /// Start and stop the nodes of an experiment on this host, for its coordinator.
     ///
@@ -365,6 +370,9 @@ pub(crate) struct ExperimentArgs {
     /// A small and fast one: 8 nodes, one repeat
     #[arg(long)]
     quick: bool,
+    /// Open the page when all is done
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// A list of runs with a name.
@@ -413,6 +421,12 @@ pub(crate) struct CalibrateArgs {
 pub(crate) struct ReportArgs {
     /// The folder that an experiment wrote
     pub(crate) dir: PathBuf,
+    /// Where the page to look at goes [default: report.html in DIR]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Open the page
+    #[arg(long)]
+    pub(crate) open: bool,
     /// How to print the results
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,

@@ -10,7 +10,8 @@
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`sim_node`] | a node in the simulator |
 //! | [`members`] | asking a running node |
-//! | [`trace`], [`metrics`], [`summary`], [`report`], [`plot`] | what runs leave behind, and what is made of it |
+//! | [`trace`], [`metrics`], [`summary`] | what runs leave behind, and what is made of it |
+//! | [`report`], [`plot`], [`page`] | how it is told |
 //! | [`experiment`] | clusters of processes, one run after the other |
 //! | [`agent`] | processes of an experiment on another host |
 
@@ -21,6 +22,7 @@ pub mod hlc;
 pub mod members;
 pub mod metrics;
 pub mod node;
+pub mod page;
 pub mod peer;
 pub mod plot;
 pub mod replica;

@@ -1,10 +1,11 @@
 //! The `kv-demo` binary: reads the command line, calls the library, prints errors in one line.
 
 mod cli;
+mod open;
 
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -99,7 +100,8 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
     }
     let options = args.options()?;
     let results = experiment::run_all(&program, &options)?;
-    print_results(&results, args.format, &options.out)
+    let page = Page { file: options.out.join(PAGE_NAME), then: args.open.into() };
+    finish(&results, args.format, &options.out, &page)
 }
 
 fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
@@ -142,7 +144,47 @@ fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
 
 fn report(args: &ReportArgs) -> Outcome {
     let results = experiment::report_again(&args.dir)?;
-    print_results(&results, args.format, &args.dir)
+    let file = args.html.clone().unwrap_or_else(|| args.dir.join(PAGE_NAME));
+    finish(&results, args.format, &args.dir, &Page { file, then: args.open.into() })
+}
+
+/// What the page is called in its experiment's folder.
+const PAGE_NAME: &str = "report.html";
+
+/// The page to look at, and what happens when it is written.
+struct Page {
+    file: PathBuf,
+    then: Then,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Open,
+    Nothing,
+}
+
+impl From<bool> for Then {
+    fn from(open: bool) -> Self {
+        if open { Self::Open } else { Self::Nothing }
+    }
+}
+
+/// Prints results, writes the page and names it.
+fn finish(results: &Results, format: OutputFormat, dir: &Path, page: &Page) -> Outcome {
+    // Neither costs the other: results whose page fails are printed, and a reader who has seen enough
+    // of them still gets the page.
+    let written = experiment::write_page(dir, results, &page.file);
+    print_results(results, format, dir)?;
+    written?;
+    // Not to standard output, where a program may read the results.
+    eprintln!("the page to look at is {}", page.file.display());
+    if page.then == Then::Open
+        && let Err(error) = open::open(&page.file)
+    {
+        // The page is there all the same.
+        eprintln!("kv-demo: {error}");
+    }
+    Ok(())
 }
 
 fn print_results(results: &Results, format: OutputFormat, dir: &Path) -> Outcome {

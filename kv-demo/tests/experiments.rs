@@ -89,7 +89,7 @@ fn all_modes_reach_everybody_and_the_results_say_what_the_issue_promises() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    for name in ["results.json", "results.csv"] {
+    for name in ["results.json", "results.csv", "report.html"] {
         assert!(files.iter().any(|file| file == name), "{files:?}");
     }
     assert_eq!(files.iter().filter(|file| file.ends_with(".svg")).count(), 2, "{files:?}");
@@ -132,6 +132,84 @@ fn traces_of_the_thesis_form_give_the_times_and_the_tick_copies() {
     assert_eq!(run["convergence_rate"], 1.0, "{run}");
     assert!(run["tick_copies_in_window"].as_u64().unwrap() > 0, "{run}");
     assert!(run["datagrams_in_window"].is_null(), "the original's log does not know: {run}");
+    let page = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+    let replay = replays(&page)[0]["runs"][0].clone();
+    assert_eq!(replay["receipts"].as_array().unwrap().len(), 3 * 4, "three receivers: {replay}");
+    assert_eq!(replay["receipts"][2], -1, "from whom is unknown: {replay}");
+    assert_eq!(replay["flights"].as_array().unwrap().len(), 0, "{replay}");
+}
+
+/// What the page plays.
+fn replays(page: &str) -> Value {
+    let (_, rest) = page.split_once("id=\"data\">").unwrap();
+    let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    data["networks"].clone()
+}
+
+#[test]
+fn the_page_is_written_where_it_is_wanted_and_named() {
+    let dir = Dir::new("page");
+    let output = small(dir.path(), &["--dim", "2", "--repeat", "1", "--modes", "classic,matching"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let page = dir.path().join("report.html");
+    assert!(said.contains(&format!("the page to look at is {}\n", page.display())), "{said}");
+    let first = std::fs::read_to_string(&page).unwrap();
+    let networks = replays(&first);
+    for run in networks[0]["runs"].as_array().unwrap() {
+        assert_eq!(run["receipts"].as_array().unwrap().len(), 3 * 4, "all are infected: {run}");
+        let infecting =
+            run["flights"].as_array().unwrap().chunks(6).filter(|flight| flight[5] != -1);
+        assert_eq!(infecting.count(), 3, "a copy for each: {run}");
+    }
+
+    let other = dir.path().join("other.html");
+    let mut report = binary();
+    report.arg("report").arg(dir.path()).arg("--html").arg(&other).args(["--format", "json"]);
+    let output = report.output().unwrap();
+    assert!(serde_json::from_slice::<Value>(&output.stdout).is_ok(), "nothing but the results");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("other.html"));
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), first, "the same traces, the same page");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_page_that_cannot_be_opened_is_one_line_and_no_failure() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (dir, failing, working) = (Dir::new("open"), Dir::new("failing"), Dir::new("working"));
+    // Written before the experiment: what was open for writing a moment ago may not be started yet
+    // when another test forks meanwhile.
+    for (place, script) in [
+        (&failing, "#!/bin/sh\nexit 3\n"),
+        (&working, "#!/bin/sh\necho \"$1\" > \"${0%/*}/opened\"\n"),
+    ] {
+        let opener = place.file("xdg-open", script);
+        std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut experiment = small(dir.path(), &["--dim", "1", "--repeat", "1", "--modes", "matching"]);
+    assert!(experiment.output().unwrap().status.success());
+    let open = |path: &Path| {
+        let mut report = binary();
+        report.arg("report").arg(dir.path()).arg("--open").env("PATH", path);
+        let output = report.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+
+    let said = open(Path::new("/nonexistent"));
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.contains("kv-demo: xdg-open cannot be started ("), "{said}");
+
+    let said = open(failing.path());
+    assert!(said.contains("kv-demo: xdg-open gave up ("), "{said}");
+    assert!(said.contains("report.html in a browser"), "{said}");
+
+    let said = open(working.path());
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let opened = std::fs::read_to_string(working.path().join("opened")).unwrap();
+    assert_eq!(Path::new(opened.trim_end()), dir.path().join("report.html"));
 }
 
 #[test]

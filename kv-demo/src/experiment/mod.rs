@@ -8,6 +8,7 @@ pub mod flood;
 mod hosts;
 mod interrupt;
 mod link;
+mod page;
 pub mod run;
 pub mod virtual_run;
 
@@ -23,6 +24,7 @@ pub use crew::Crew;
 pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
 pub use interrupt::catch_interrupts;
 pub use link::{HostError, HostTrouble};
+pub use page::write_page;
 pub use run::Keep;
 pub use virtual_run::{BadDelay, Delay, WorldPlan};
 
@@ -232,17 +234,7 @@ fn open_site(
 ///
 /// [`ExperimentError`].
 pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
-    let runs_dir = dir.join("runs");
-    let no_runs = || ExperimentError::NoRuns { dir: dir.to_owned() };
-    let mut run_dirs: Vec<PathBuf> = fs::read_dir(&runs_dir)
-        .map_err(|_| no_runs())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("run.json").exists())
-        .collect();
-    run_dirs.sort();
-    if run_dirs.is_empty() {
-        return Err(no_runs());
-    }
+    let run_dirs = run_dirs(dir)?;
     let mut figures = Vec::with_capacity(run_dirs.len());
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
@@ -273,6 +265,18 @@ fn shared<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Shared, Experi
         world: report::common(files.iter().map(|file| file.world)).flatten(),
         hosts: report::worst(files.into_iter().flat_map(|file| file.hosts)),
     })
+}
+
+/// The folders of an experiment's runs; there is at least one.
+fn run_dirs(dir: &Path) -> Result<Vec<PathBuf>, ExperimentError> {
+    let no_runs = || ExperimentError::NoRuns { dir: dir.to_owned() };
+    let mut run_dirs: Vec<PathBuf> = fs::read_dir(dir.join("runs"))
+        .map_err(|_| no_runs())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("run.json").exists())
+        .collect();
+    run_dirs.sort();
+    if run_dirs.is_empty() { Err(no_runs()) } else { Ok(run_dirs) }
 }
 
 fn write_results(

@@ -23,7 +23,7 @@ use crate::metrics::{MetricsError, Run, RunFigures, measure};
 use crate::node::control::{Order, Report};
 use crate::report::{Barrier, HostClock, offset_of};
 use crate::topology;
-use crate::trace::{self, TraceError, TraceFormat};
+use crate::trace::{self, Trace, TraceError, TraceFormat};
 
 /// The key and value of the original experiment: they make its message 53 bytes long.
 pub const KEY_AND_VALUE: (&str, &str) = ("mgossip", "better");
@@ -171,6 +171,21 @@ pub(super) fn run(
 /// [`RunError`] if files are missing or make no sense.
 pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     let file = read_run_file(dir)?;
+    let traces = read_traces(dir, &file)?;
+    let figures = figures_path(dir);
+    if traces.is_empty() && figures.exists() {
+        return read_json(&figures);
+    }
+    measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+}
+
+/// Reads the traces of a run's nodes, in the order of the nodes, from its folder, with their times by
+/// the coordinator's clock.
+///
+/// # Errors
+///
+/// [`RunError::Trace`]. A trace that is missing is no error here.
+pub fn read_traces(dir: &Path, file: &RunFile) -> Result<Vec<Trace>, RunError> {
     let mut traces = Vec::new();
     for (index, path) in trace_paths(dir, &file.run).enumerate() {
         if path.exists() {
@@ -180,11 +195,7 @@ pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
             traces.push(trace);
         }
     }
-    let figures = figures_path(dir);
-    if traces.is_empty() && figures.exists() {
-        return read_json(&figures);
-    }
-    measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+    Ok(traces)
 }
 
 /// Reads what a run was from its folder.

@@ -1,5 +1,7 @@
 //! What a rumour cost: copies by kind, datagrams, bytes.
 
+use core::net::SocketAddr;
+
 use super::{Creation, Run, after, is_blind};
 use crate::trace::{Event, RumorTag, Trace, TraceFormat, Why};
 
@@ -84,17 +86,18 @@ impl Load {
 }
 
 /// A datagram that carries the rumour; in a thesis log, a copy.
-struct Sent {
-    t: u64,
-    why: Why,
+pub(super) struct Sent {
+    pub(super) t: u64,
+    pub(super) to: SocketAddr,
+    pub(super) why: Why,
     bytes: u64,
     /// At least 1.
-    copies: u64,
+    pub(super) copies: u64,
 }
 
-fn sent_copies(trace: &Trace, tag: RumorTag) -> impl Iterator<Item = Sent> {
+pub(super) fn sent_copies(trace: &Trace, tag: RumorTag) -> impl Iterator<Item = Sent> {
     trace.events.iter().filter_map(move |event| {
-        let Event::Send { t, why, bytes, rumors, .. } = event else { return None };
+        let Event::Send { t, to, why, bytes, rumors } = event else { return None };
         let copies = match trace.format {
             TraceFormat::Thesis => 1,
             TraceFormat::Json => rumors
@@ -102,6 +105,7 @@ fn sent_copies(trace: &Trace, tag: RumorTag) -> impl Iterator<Item = Sent> {
                 .filter(|(id, _)| *id == tag)
                 .fold(0_u64, |sum, (_, copies)| sum.saturating_add((*copies).into())),
         };
-        (copies > 0).then_some(Sent { t: *t, why: *why, bytes: (*bytes).into(), copies })
+        let sent = Sent { t: *t, to: *to, why: *why, bytes: (*bytes).into(), copies };
+        (copies > 0).then_some(sent)
     })
 }

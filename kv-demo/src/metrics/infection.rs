@@ -1,8 +1,9 @@
 //! Who got the rumour, when, and from whom.
 
 use core::net::SocketAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::history::{self, nodes_by_address};
 use super::{Creation, NS_PER_MS, Run, after, as_ms};
 use crate::trace::{Event, RumorTag, Trace};
 
@@ -13,6 +14,8 @@ struct Receipt {
     t: u64,
     /// Index of the sender's trace; `None` when no trace is the sender's.
     from: Option<usize>,
+    /// As the rumour counted; `None` where the wire does not carry it.
+    hop: Option<u32>,
 }
 
 /// The infection tree of one run.
@@ -25,17 +28,13 @@ pub(super) struct Infection {
 
 impl Infection {
     pub(super) fn of(run: &Run, traces: &[Trace], creation: Creation) -> Self {
-        let senders: BTreeMap<SocketAddr, usize> = traces
-            .iter()
-            .enumerate()
-            .filter_map(|(index, trace)| Some((trace.addr?, index)))
-            .collect();
+        let senders = nodes_by_address(traces);
         let horizon = after(creation.t, run.horizon_ms);
         let first_receipt = |(index, trace): (usize, &Trace)| {
-            let (t, from) = first_receipt(trace, creation.tag)?;
+            let (t, from, hop) = first_receipt(trace, creation.tag)?;
             let from = from.and_then(|address| senders.get(&address).copied());
             let counts = index != creation.creator && t <= horizon;
-            counts.then_some(Receipt { t: t.max(creation.t), from })
+            counts.then_some(Receipt { t: t.max(creation.t), from, hop })
         };
         let receipts = traces.iter().enumerate().map(first_receipt).collect();
         Self { creation, receipts }
@@ -75,21 +74,42 @@ impl Infection {
 
     /// Levels below the creator, if every receiver can be traced back to it.
     pub(super) fn last_delivery_hop(&self) -> Option<u32> {
+        let depths = self.depths();
+        let deepest = depths.iter().flatten().copied().max().filter(|deepest| *deepest > 0);
+        let placed = depths.iter().flatten().count();
+        // Nodes that name nobody, or each other in a circle, hang below nobody.
+        deepest.filter(|_| u32::try_from(placed) == Ok(self.reached()))
+    }
+
+    /// The level below the creator of each node that can be traced back to it.
+    fn depths(&self) -> Vec<Option<u32>> {
         let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.receipts.len()];
         for (node, receipt) in self.receipts.iter().enumerate() {
-            if let Some(receipt) = receipt {
-                children[receipt.from?].push(node);
+            if let Some(from) = receipt.and_then(|receipt| receipt.from) {
+                children[from].push(node);
             }
         }
+        let mut depths = vec![None; self.receipts.len()];
         let mut queue = VecDeque::from([(self.creation.creator, 0)]);
-        let (mut placed, mut deepest) = (0, 0);
         while let Some((node, depth)) = queue.pop_front() {
-            placed += 1;
-            deepest = depth;
+            depths[node] = Some(depth);
             queue.extend(children[node].iter().map(|child| (*child, depth + 1)));
         }
-        // Nodes that name each other in a circle hang below nobody.
-        (deepest > 0 && placed == self.reached()).then_some(deepest)
+        depths
+    }
+
+    /// All receipts, the earliest first.
+    pub(super) fn first_receipts(&self) -> Vec<history::Receipt> {
+        let depths = self.depths();
+        let receipt = |(node, receipt): (usize, &Option<Receipt>)| {
+            let Receipt { t, from, hop } = (*receipt)?;
+            let t_ns = t - self.creation.t;
+            Some(history::Receipt { t_ns, node, from, hop: hop.or(depths[node]) })
+        };
+        let mut receipts: Vec<history::Receipt> =
+            self.receipts.iter().enumerate().filter_map(receipt).collect();
+        receipts.sort_by_key(|receipt| receipt.t_ns);
+        receipts
     }
 
     fn receipts(&self) -> impl Iterator<Item = &Receipt> {
@@ -105,10 +125,10 @@ impl Infection {
 }
 
 /// The earliest receipt, wherever in the trace it stands.
-fn first_receipt(trace: &Trace, tag: RumorTag) -> Option<(u64, Option<SocketAddr>)> {
+fn first_receipt(trace: &Trace, tag: RumorTag) -> Option<(u64, Option<SocketAddr>, Option<u32>)> {
     let receipts = trace.events.iter().filter_map(|event| match event {
-        Event::Recv { t, id, from, .. } if *id == tag => Some((*t, *from)),
+        Event::Recv { t, id, from, hop } if *id == tag => Some((*t, *from, *hop)),
         _ => None,
     });
-    receipts.min_by_key(|(t, _)| *t)
+    receipts.min_by_key(|(t, ..)| *t)
 }

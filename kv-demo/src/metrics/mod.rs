@@ -17,6 +17,7 @@
 //! is off can write down, counts as one at the creation.
 
 mod copies;
+mod history;
 mod infection;
 
 use core::fmt;
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Mode, Preset};
 use crate::topology::Topology;
 use crate::trace::{Event, RumorTag, Trace, TraceFormat};
+
+pub use history::{History, Receipt, Sent, history};
 
 use copies::Load;
 use infection::Infection;

@@ -65,6 +65,51 @@ fn a_run_of_four_has_the_figures_computed_by_hand() {
 }
 
 #[test]
+fn a_history_has_what_happened_in_the_order_of_time() {
+    let to_node = |event, node| match event {
+        Event::Send { t, why, bytes, rumors, .. } => {
+            Event::Send { t, to: address(node), why, bytes, rumors }
+        }
+        other => other,
+    };
+    let traces = [
+        trace(2, vec![recv(10, 1), to_node(send(11, Why::Now, &[(TAG, 2)]), 3)]),
+        trace(1, vec![create(), to_node(send(9, Why::Tick, &[(TAG, 1)]), 2)]),
+        trace(3, vec![recv(12, 2), send(13, Why::Ack, &[(TAG, 1), (OTHER, 4)])]),
+        trace(4, vec![send(1, Why::Tick, &[(OTHER, 1)])]),
+    ];
+    let history = history(&run(4), &traces).unwrap();
+    assert_eq!(history.names, ["Node2", "Node1", "Node3", "Node4"]);
+    assert_eq!(history.creator, 1);
+    let ms = |ms: u64| ms * NS_PER_MS;
+    assert_eq!(
+        history.receipts,
+        [
+            Receipt { t_ns: ms(10), node: 0, from: Some(1), hop: Some(1) },
+            Receipt { t_ns: ms(12), node: 2, from: Some(0), hop: Some(2) },
+        ]
+    );
+    assert_eq!(
+        history.sent,
+        [
+            Sent { t_ns: ms(9), from: 1, to: Some(0), why: Why::Tick, copies: 1 },
+            Sent { t_ns: ms(11), from: 0, to: Some(2), why: Why::Now, copies: 2 },
+            Sent { t_ns: ms(13), from: 2, to: None, why: Why::Ack, copies: 1 },
+        ]
+    );
+}
+
+#[test]
+fn the_rumours_own_count_of_links_comes_before_that_of_the_senders() {
+    let counted = Event::Recv { t: T0 + 5, id: TAG, from: Some(address(1)), hop: Some(7) };
+    let lost = Event::Recv { t: T0 + 6, id: TAG, from: None, hop: None };
+    let traces = [trace(1, vec![create()]), trace(2, vec![counted]), trace(3, vec![lost])];
+    let hops: Vec<Option<u32>> =
+        history(&run(3), &traces).unwrap().receipts.iter().map(|receipt| receipt.hop).collect();
+    assert_eq!(hops, [Some(7), None]);
+}
+
+#[test]
 fn fields_serialise_under_their_names_in_their_order() {
     let figures = measure(&run(2), &[trace(1, vec![create()]), trace(2, vec![])]).unwrap();
     assert_eq!(

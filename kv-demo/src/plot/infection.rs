@@ -10,6 +10,7 @@ use super::{Network, PlotError, SPREAD_LINEAR_MAX, TimeAxis};
 use crate::config::Mode;
 use crate::metrics::RunFigures;
 use crate::report::{range, short};
+use crate::summary::median_run;
 
 /// Decades that a logarithmic time axis shows at most: more, and no curve has room to bend.
 const DECADES_MAX: i32 = 6;
@@ -68,17 +69,12 @@ struct Curve {
 }
 
 impl Curve {
-    /// The run with the median convergence time, the lower one of two; runs in which nobody
-    /// received the rumour are the slowest. `None` when the mode was not run.
+    /// The run of [`median_run`]. `None` when the mode was not run.
     fn of_median_run(runs: &[RunFigures], mode: Mode) -> Option<Self> {
-        let mut candidates: Vec<&RunFigures> = runs.iter().filter(|run| run.mode == mode).collect();
-        candidates.sort_by(|a, b| {
-            let time = |run: &RunFigures| run.receipts_ms.last().copied().unwrap_or(f64::INFINITY);
-            time(a).total_cmp(&time(b)).then(a.repeat.cmp(&b.repeat))
-        });
-        let median = candidates.get(candidates.len().checked_sub(1)? / 2)?;
+        let repeats = || runs.iter().filter(|run| run.mode == mode);
+        let median = median_run(repeats())?;
         let (nodes, receipts_ms) = (median.nodes, median.receipts_ms.clone());
-        Some(Self { mode, nodes, runs: candidates.len(), receipts_ms })
+        Some(Self { mode, nodes, runs: repeats().count(), receipts_ms })
     }
 
     /// Nodes that have the rumour in the end, the creator among them.

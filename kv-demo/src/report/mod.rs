@@ -6,7 +6,7 @@
 mod clocks;
 mod csv;
 mod short;
-mod table;
+pub(crate) mod table;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

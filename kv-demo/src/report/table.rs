@@ -40,39 +40,68 @@ rumour: sent by gossip ticks, until convergence and in the window; forwarded at 
 probes. Datagrams and bytes carried them. RMR = copies in the window / (nodes reached − 1) − 1.
 ";
 
-/// Renders for a terminal of 100 columns; [`short`] keeps every cell narrow enough for it.
-///
-/// Groups that share a heading stand together under it; within one, modes keep their order.
-pub(super) fn render(results: &Results) -> String {
+/// Groups that share a heading, in the order of their modes.
+pub(crate) struct Section<'a> {
+    /// The graph, its size and what else holds for all of them.
+    pub(crate) title: String,
+    pub(crate) groups: Vec<&'a GroupSummary>,
+}
+
+/// The summary by heading, in the order of the table.
+pub(crate) fn sections(results: &Results) -> Vec<Section<'_>> {
     let heading = |group: &GroupSummary| {
         (group.topology, group.dim, group.nodes, group.runtime, group.preset)
     };
     let mut groups: Vec<&GroupSummary> = results.summary.iter().collect();
     groups.sort_by_key(|group| heading(group));
+    groups
+        .chunk_by(|a, b| heading(a) == heading(b))
+        .map(|section| Section { title: title(section), groups: section.to_vec() })
+        .collect()
+}
 
+/// The names of the columns; a `\n` where they break into two lines.
+pub(crate) fn names() -> [&'static str; COLUMNS.len()] {
+    COLUMNS.map(|column| column.name)
+}
+
+/// What stands below the table: what its columns mean, how nodes came up, the floors of the
+/// machine, and which figures may be too low.
+pub(crate) fn notes(results: &Results) -> Vec<String> {
+    let mut notes = vec![LEGEND.to_owned()];
+    notes.extend(results.header.barrier.iter().map(barrier_line));
+    let header = &results.header;
+    notes.extend(header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
+    notes.extend(header.calibrate.iter().map(|floor| floor_line(floor, header)));
+    notes.extend(header.hosts.iter().map(super::clocks::line));
+    let groups = sections(results).into_iter().flat_map(|section| section.groups);
+    notes.extend(groups.filter_map(incomplete_line));
+    notes
+}
+
+/// Renders for a terminal of 100 columns; [`short`] keeps every cell narrow enough for it.
+pub(super) fn render(results: &Results) -> String {
+    let sections = sections(results);
+    let groups: Vec<&GroupSummary> =
+        sections.iter().flat_map(|section| section.groups.iter().copied()).collect();
     let table = grid(&groups);
     let mut lines = table.lines();
     // The grid knows no rows across all columns, so headings go between its lines afterwards.
     let mut out: Vec<String> = lines.by_ref().take(HEADER_LINES).collect();
-    for section in groups.chunk_by(|a, b| heading(a) == heading(b)) {
-        out.push(title(section));
-        out.extend(lines.by_ref().take(section.len()));
+    for section in sections {
+        out.push(section.title);
+        out.extend(lines.by_ref().take(section.groups.len()));
     }
     let mut text: String = out.iter().map(|line| format!("{}\n", line.trim_end())).collect();
     text.push('\n');
-    text.push_str(LEGEND);
-    text.extend(results.header.barrier.iter().map(barrier_line));
-    text.extend(results.header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
-    text.extend(results.header.calibrate.iter().map(|floor| floor_line(floor, &results.header)));
-    text.extend(results.header.hosts.iter().map(super::clocks::line));
-    text.extend(groups.iter().filter_map(|group| incomplete_line(group)));
+    text.extend(notes(results));
     text
 }
 
 fn grid(groups: &[&GroupSummary]) -> Table {
     let mut table = Table::new();
-    table.load_style(STYLE).set_header(COLUMNS.map(|column| Cell::new(column.name)));
-    table.add_rows(groups.iter().map(|group| row(group)));
+    table.load_style(STYLE).set_header(names().map(Cell::new));
+    table.add_rows(groups.iter().map(|group| Row::from(cells(group))));
     for (index, column) in table.column_iter_mut().enumerate() {
         // The style puts a blank between columns; the first one is the heading's indentation.
         let blanks = COLUMNS[index].blanks;
@@ -84,12 +113,13 @@ fn grid(groups: &[&GroupSummary]) -> Table {
     table
 }
 
-fn row(group: &GroupSummary) -> Row {
+/// A group's cells, in the order of [`names`].
+pub(crate) fn cells(group: &GroupSummary) -> [String; COLUMNS.len()] {
     let convergence = match (group.mean, group.ci95) {
         (Some(mean), Some(ci95)) => format!("{} ± {}", short(mean), short(ci95)),
         (mean, _) => cell(mean),
     };
-    Row::from([
+    [
         group.mode.to_string(),
         format!("{:.3}", group.convergence_rate),
         convergence,
@@ -102,7 +132,7 @@ fn row(group: &GroupSummary) -> Row {
         cell(group.bytes_in_window),
         cell(group.rmr),
         cell(group.last_delivery_hop),
-    ])
+    ]
 }
 
 fn title(section: &[&GroupSummary]) -> String {

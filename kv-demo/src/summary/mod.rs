@@ -113,6 +113,17 @@ pub fn sort(runs: &mut [RunFigures]) {
     runs.sort_by_key(|run| (key(run), run.repeat));
 }
 
+/// The run that stands for its repeats where one has to be shown: the one with the median
+/// convergence time, the lower one of two. Runs in which nobody received the rumour are the slowest.
+/// `None` when there are no runs.
+#[must_use]
+pub fn median_run<'a>(repeats: impl IntoIterator<Item = &'a RunFigures>) -> Option<&'a RunFigures> {
+    let time = |run: &RunFigures| run.convergence_ms.unwrap_or(f64::INFINITY);
+    let mut runs: Vec<&RunFigures> = repeats.into_iter().collect();
+    runs.sort_by(|a, b| time(a).total_cmp(&time(b)).then(a.repeat.cmp(&b.repeat)));
+    runs.get(runs.len().checked_sub(1)? / 2).copied()
+}
+
 /// Everything that makes two runs repeats of each other, in the order of tables.
 fn key(run: &RunFigures) -> impl Ord + use<> {
     (run.topology, run.dim, run.mode, run.overlay, run.runtime, run.preset, run.nodes)
@@ -310,6 +321,17 @@ mod tests {
             ),
             "{json}"
         );
+    }
+
+    #[test]
+    fn the_median_run_is_the_lower_of_two_and_lost_runs_are_the_slowest() {
+        let run = |repeat, convergence_ms| RunFigures { repeat, convergence_ms, ..figures() };
+        let runs = [run(0, None), run(1, Some(3.0)), run(2, Some(1.0)), run(3, Some(2.0))];
+        assert_eq!(median_run(&runs).unwrap().repeat, 3);
+        assert_eq!(median_run(&runs[..2]).unwrap().repeat, 1);
+        let equal = [run(5, Some(1.0)), run(4, Some(1.0))];
+        assert_eq!(median_run(&equal).unwrap().repeat, 4);
+        assert_eq!(median_run(&[]), None);
     }
 
     #[test]

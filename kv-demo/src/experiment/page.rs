@@ -1,0 +1,47 @@
+//! The page to look at, from an experiment's folder.
+
+use std::path::{Path, PathBuf};
+
+use super::run::{self, RunError, RunFile};
+use super::{ExperimentError, run_dirs};
+use crate::metrics::{RunFigures, history};
+use crate::page::{self, Shown};
+use crate::report::{self, Results};
+
+/// Writes the page about `results`, which are those of the experiment in `dir`, to `file`.
+///
+/// # Errors
+///
+/// [`ExperimentError`]; an older page of that name is untouched then.
+pub fn write_page(dir: &Path, results: &Results, file: &Path) -> Result<(), ExperimentError> {
+    let runs = run_dirs(dir)?
+        .into_iter()
+        .map(|dir| Ok((run::read_run_file(&dir).map_err(of(&dir))?, dir)))
+        .collect::<Result<Vec<(RunFile, PathBuf)>, ExperimentError>>()?;
+    let mut shown = Vec::new();
+    for figures in page::runs_to_show(results) {
+        if let Some((file, dir)) = runs.iter().find(|(file, _)| page::is_of(figures, &file.run)) {
+            shown.push(show(figures, file, dir)?);
+        }
+    }
+    report::write_file(file, &page::render(results, &shown)?)?;
+    Ok(())
+}
+
+fn show<'a>(
+    figures: &'a RunFigures,
+    file: &RunFile,
+    dir: &Path,
+) -> Result<Shown<'a>, ExperimentError> {
+    let traces = run::read_traces(dir, file).map_err(of(dir))?;
+    let history = history(&file.run, &traces)
+        .map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+        .map_err(of(dir))?;
+    Ok(Shown { figures, history })
+}
+
+/// Says which run an error is about.
+fn of(dir: &Path) -> impl FnOnce(RunError) -> ExperimentError {
+    let label = dir.display().to_string();
+    move |error| ExperimentError::Run { label, error }
+}
