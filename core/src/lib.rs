@@ -4,11 +4,12 @@
 //! A [`Node`] knows no socket, no clock, no thread and no source of chance. Bytes, time and wishes
 //! go in through a few doors; everything that it wants done comes out of one,
 //! [`Node::poll_output`]. Run it on mio with `rumormill-mio`, on an executor, in a simulator, on a
-//! microcontroller: it is `no_std` with `alloc`.
+//! microcontroller: it is `no_std` with `alloc`. Two whole members to start from are among its
+//! examples: `std_udp.rs` on blocking std sockets, and `tokio/`, a package of its own.
 //!
 //! # The loop
 //!
-//! This is all that an embedding does; streams add three more arms.
+//! This is all that an embedding does; streams add three more arms (`examples/std_udp.rs`).
 //!
 //! ```no_run
 //! use std::net::UdpSocket;

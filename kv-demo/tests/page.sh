@@ -9,7 +9,7 @@ kv=$(realpath "$1")
 shift
 here=$(dirname "$(realpath "$0")")
 # Each has its own experiments below.
-runtimes="udp"
+runtimes="udp sim"
 # Debian's own Python, which has Debian's Selenium.
 python=/usr/bin/python3
 

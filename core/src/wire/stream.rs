@@ -191,14 +191,15 @@ impl Inbox {
         if matches!(self.stage, Stage::Done(_)) {
             return Ok(Progress::Complete);
         }
-        if self.bytes.len() + piece.len() > self.bytes_max {
-            return Err(StreamError::MessageTooLong { max: self.bytes_max });
-        }
+        // What lies beyond the limit may lie behind the message, and then does not matter.
+        let room = self.bytes_max.saturating_sub(self.bytes.len());
+        let (piece, beyond) = piece.split_at(piece.len().min(room));
         self.bytes.extend_from_slice(piece);
         while self.step(label)? {}
         match self.stage {
             Stage::Done(_) => Ok(Progress::Complete),
-            _ => Ok(Progress::Incomplete),
+            _ if beyond.is_empty() => Ok(Progress::Incomplete),
+            _ => Err(StreamError::MessageTooLong { max: self.bytes_max }),
         }
     }
 
@@ -349,20 +350,21 @@ impl Inbox {
         &mut self,
         decode: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, StreamError> {
-        let input = &self.bytes[self.at..];
+        let arrived = self.bytes.len() - self.at;
+        // No more than a struct may have, so that the verdict does not depend on how much of what
+        // follows it has arrived.
+        let input = &self.bytes[self.at..][..arrived.min(STRUCT_LEN_MAX)];
         let mut reader = Reader::new(input);
         match decode(&mut reader) {
             Ok(value) => {
                 self.at += input.len() - reader.len();
                 Ok(Some(value))
             }
-            Err(DecodeError::Truncated { .. }) if input.len() <= STRUCT_LEN_MAX => Ok(None),
-            Err(DecodeError::Truncated { what }) => Err(DecodeError::TooLarge {
-                what,
-                claimed: input.len() as u64,
-                max: STRUCT_LEN_MAX as u64,
+            Err(DecodeError::Truncated { .. }) if arrived <= STRUCT_LEN_MAX => Ok(None),
+            Err(DecodeError::Truncated { what }) => {
+                let max = STRUCT_LEN_MAX as u64;
+                Err(DecodeError::TooLarge { what, claimed: max + 1, max }.into())
             }
-            .into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -498,6 +500,34 @@ mod tests {
             inbox.push(b"x", b""),
             Err(StreamError::Message(DecodeError::TooLarge { .. }))
         ));
+    }
+
+    /// What a push of all pieces ends with.
+    fn in_pieces(bytes: &[u8], piece: usize, bytes_max: usize) -> Result<Progress, StreamError> {
+        let mut inbox = Inbox::for_request(bytes_max);
+        bytes.chunks(piece).try_fold(Progress::Incomplete, |_, piece| inbox.push(piece, b""))
+    }
+
+    #[test]
+    fn the_limits_hold_wherever_the_stream_is_cut() {
+        let mut ping = Vec::new();
+        let name = vec![b'x'; STRUCT_LEN_MAX];
+        Ping { node: name[..].into(), ..Ping::default() }.encode(&mut ping).unwrap();
+        let refused = in_pieces(&ping, 1_000, MAX);
+        assert!(matches!(refused, Err(StreamError::Message(DecodeError::TooLarge { .. }))));
+        for piece in [7_000, STRUCT_LEN_MAX, ping.len()] {
+            assert_eq!(in_pieces(&ping, piece, MAX), refused, "pieces of {piece} bytes");
+        }
+        let (message, behind) = (push_pull(), [b'x'; 10]);
+        for (bytes_max, result) in [
+            (message.len(), Ok(Progress::Complete)),
+            (message.len() - 1, Err(StreamError::MessageTooLong { max: message.len() - 1 })),
+        ] {
+            for piece in [1, 100, 1_000] {
+                let bytes = [&message[..], &behind].concat();
+                assert_eq!(in_pieces(&bytes, piece, bytes_max), result, "pieces of {piece} bytes");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! What the fuzzers check, on stable Rust: the committed corpora, whole and cut off.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::fs;
+use std::path::PathBuf;
+
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "the same file is a crate's root in fuzz/")]
+mod checks;
+
+/// A corpus is for people to look through.
+const FILES_MAX: usize = 50;
+const BYTES_MAX: usize = 100_000;
+
+/// Places in which each input is cut off, beside its own end.
+const CUTS: usize = 8;
+
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "corpus", target].iter().collect();
+    let mut inputs: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    for (name, bytes) in corpus(target) {
+        for cut in 0..=CUTS {
+            let len = bytes.len() * cut / CUTS;
+            // Shown if the check fails.
+            println!("{target}: {len} bytes of {name}");
+            check(&bytes[..len]);
+        }
+    }
+}
+
+#[test]
+fn datagrams_of_the_corpus_pass_all_checks() {
+    replay("packet", checks::packet);
+}
+
+#[test]
+fn streams_of_the_corpus_pass_all_checks() {
+    replay("stream", checks::stream);
+}
+
+#[test]
+fn user_messages_of_the_corpus_pass_all_checks() {
+    replay("envelope", checks::envelope);
+}
+
+#[test]
+fn the_corpora_hold_every_seed_as_it_is_written_today_and_are_small() {
+    use checks::seeds;
+    let targets =
+        [("packet", seeds::packet()), ("stream", seeds::stream()), ("envelope", seeds::envelope())];
+    for (target, seeds) in targets {
+        let corpus = corpus(target);
+        for seed in seeds {
+            let file = corpus.iter().find(|(name, _)| name == seed.name);
+            let is_current = file.is_some_and(|(_, bytes)| *bytes == seed.bytes);
+            assert!(is_current, "{target}/{}: write the seeds, see fuzz/README.md", seed.name);
+        }
+        let bytes: usize = corpus.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(corpus.len() <= FILES_MAX, "{target} has {} files", corpus.len());
+        assert!(bytes <= BYTES_MAX, "{target} has {bytes} bytes");
+    }
+}

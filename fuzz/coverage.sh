@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Prints how much of core/src/wire/ the corpora reach, by regions: per file and in total. With a
+# folder, as of `FOLDER/TARGET`, those inputs count too.
+set -euo pipefail
+cd "$(dirname "$0")"
+more=${1:+$(cd "$1" && pwd)}
+
+host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+tools=$(rustc +nightly --print target-libdir)/../bin
+target_dir=${CARGO_TARGET_DIR:-target}/coverage
+profiles=() objects=()
+for target in packet stream envelope; do
+    inputs=("corpus/$target")
+    if [ -n "$more" ] && [ -d "$more/$target" ]; then inputs+=("$more/$target"); fi
+    log=$(mktemp)
+    cargo +nightly fuzz coverage --sanitizer none --target-dir "$target_dir" "$target" \
+        "${inputs[@]}" >"$log" 2>&1 || { tail -30 "$log" >&2; exit 1; }
+    rm "$log"
+    profiles+=("coverage/$target/coverage.profdata")
+    objects+=(--object "$target_dir/$host/release/$target")
+done
+"$tools/llvm-profdata" merge --sparse "${profiles[@]}" --output coverage/all.profdata
+"$tools/llvm-cov" report --show-branch-summary=false --instr-profile coverage/all.profdata \
+    "${objects[@]:1}" $(find "$PWD/../core/src/wire" -name '*.rs' -exec realpath {} +)

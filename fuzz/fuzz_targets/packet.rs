@@ -1,0 +1,4 @@
+//! A datagram at the gossip port.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rumormill_fuzz::packet(bytes));
