@@ -12,7 +12,7 @@ use kv_demo::members::MembersFormat;
 use kv_demo::metrics::Runtime;
 use kv_demo::node::{Control, NodeSetup};
 use kv_demo::settings::Settings;
-use kv_demo::topology::Topology;
+use kv_demo::topology::{DIM_MAX, Topology};
 use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
 
@@ -126,7 +126,8 @@ pub(crate) struct KnobArgs {
     /// Each node sends a rumour this many times log10 of the cluster's size
     #[arg(long, value_name = "FACTOR")]
     retransmit: Option<u32>,
-    /// Whether rumours also ride on probes and their answers
+    /// Whether rumours also ride on probes and their answers. Off and with --phase random, a bus
+    /// shows the chain's own time
     #[arg(long, value_name = "on|off")]
     piggyback: Option<Switch>,
     /// When ticks begin: one interval after the start, as memberlist's do, or at random [default:
@@ -304,13 +305,13 @@ pub(crate) struct ExperimentArgs {
     topology: Vec<Topology>,
     /// Its dimension: 2^D nodes; several are separated by commas [default: 4, with --quick 3, with
     /// --suite 2 to 10]
-    #[arg(long, value_name = "D", value_delimiter = ',')]
+    #[arg(long, value_name = "D", value_delimiter = ',', value_parser = dimension())]
     dim: Vec<u32>,
     /// The modes to compare [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     modes: Vec<Mode>,
     /// How often each [default: 3, with --quick 1, with --suite 20]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
     /// Where the numbers come from: the thesis', or those of the document before it
     #[arg(long, default_value = "thesis")]
@@ -329,6 +330,10 @@ pub(crate) struct ExperimentArgs {
     spacing: u32,
     #[command(flatten)]
     hosts: HostsArgs,
+    /// Write the key no earlier than this after the first start. Probes count from the start too:
+    /// it decides whether some fall into the window
+    #[arg(long, value_name = "TIME", value_parser = parse_pause, default_value = "0")]
+    warm_up: u32,
     /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 20)]
     calibrate_rounds: u32,
@@ -405,10 +410,10 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, default_value = "hypercube")]
     pub(crate) topology: Topology,
     /// Its dimension: 2^D nodes
-    #[arg(long, value_name = "D", default_value_t = 4)]
+    #[arg(long, value_name = "D", default_value_t = 4, value_parser = dimension())]
     pub(crate) dim: u32,
     /// Floods
-    #[arg(long, value_name = "R", default_value_t = 100)]
+    #[arg(long, value_name = "R", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
     #[command(flatten)]
     pub(crate) hosts: HostsArgs,
@@ -454,9 +459,9 @@ impl ExperimentArgs {
         let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
         let overrides = self.knobs.over(Overrides::default());
         Ok(Options {
-            topologies: given_or(&self.topology, topologies),
-            dims: given_or(&self.dim, dims),
-            modes: given_or(&self.modes, Mode::ALL.to_vec()),
+            topologies: given_or(&self.topology, &topologies),
+            dims: given_or(&self.dim, &dims),
+            modes: given_or(&self.modes, &Mode::ALL),
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
             overrides,
@@ -464,6 +469,7 @@ impl ExperimentArgs {
             window_ms: self.window.map(u64::from),
             horizon_ms: self.horizon.into(),
             spacing_ms: self.spacing.into(),
+            warm_up_ms: self.warm_up.into(),
             calibrate_rounds: self.calibrate_rounds,
             trace_format: self.trace_format,
             place,
@@ -496,14 +502,31 @@ impl ExperimentArgs {
     }
 }
 
-fn given_or<T: Clone>(given: &[T], default: Vec<T>) -> Vec<T> {
-    if given.is_empty() { default } else { given.to_vec() }
+/// What was given, each thing once, or the default.
+fn given_or<T: Copy + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
+    let mut things = Vec::new();
+    for &thing in if given.is_empty() { default } else { given } {
+        if !things.contains(&thing) {
+            things.push(thing);
+        }
+    }
+    things
 }
 
 /// The first folder `out/N` that does not exist: no experiment overwrites another.
 fn free_dir() -> PathBuf {
     let dirs = (1_u32..).map(|number| PathBuf::from("out").join(number.to_string()));
     dirs.into_iter().find(|dir| !dir.exists()).unwrap_or_else(|| PathBuf::from("out"))
+}
+
+/// From a link between two nodes to the largest cube that files can describe.
+fn dimension() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(DIM_MAX))
+}
+
+/// Reads a time that may be zero.
+fn parse_pause(text: &str) -> Result<u32, String> {
+    if text == "0" { Ok(0) } else { parse_millis(text) }
 }
 
 /// Reads a time such as `500ms`, `0.5s`, `2s` or `500` (milliseconds).

@@ -29,7 +29,7 @@ pub use run::Keep;
 pub use virtual_run::{BadDelay, Delay, WorldPlan};
 
 use crate::config::{Mode, Overrides, Phase, Preset};
-use crate::metrics::{Overlay, Run, RunFigures, Runtime};
+use crate::metrics::{self, MetricsError, Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
 use crate::report::{self, Barrier, Floor, HostClock, ReportError, Results};
 use crate::settings::{Settings, window_ms};
@@ -67,6 +67,8 @@ pub struct Options {
     pub horizon_ms: u64,
     /// Time between the starts of two nodes, in milliseconds.
     pub spacing_ms: u64,
+    /// Least time from the first start to the key, in milliseconds.
+    pub warm_up_ms: u64,
     /// Rounds of the calibration; 0 leaves it out.
     pub calibrate_rounds: u32,
     /// How nodes write their traces.
@@ -165,6 +167,9 @@ pub enum ExperimentError {
     /// The numbers do not fit together.
     #[error(transparent)]
     Config(#[from] rumormill::ConfigError),
+    /// What comes of runs with such numbers cannot be measured.
+    #[error(transparent)]
+    Numbers(MetricsError),
     /// The results could not be written or read.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -382,6 +387,9 @@ fn check(options: &Options) -> Result<(), ExperimentError> {
         let (preset, overrides) = (options.preset, options.overrides);
         Settings { preset, mode, overrides, neighbors: Vec::new() }.params()?;
     }
+    if let Some(plan) = plans(options).first() {
+        metrics::check_numbers(&plan.file.run).map_err(ExperimentError::Numbers)?;
+    }
     let smallest = options.dims.iter().copied().min();
     smallest.map_or(Ok(()), |dim| check_hosts(options.hosts.as_ref(), dim))
 }
@@ -400,6 +408,7 @@ fn barrier(options: &Options) -> Barrier {
             Some(Phase::Aligned) => 0,
             _ => options.spacing_ms,
         },
+        warm_up_ms: options.warm_up_ms,
     }
 }
 

@@ -289,6 +289,7 @@ fn come_up(
     progress: &mut dyn FnMut(Stage),
 ) -> Result<Vec<Addresses>, ClusterError> {
     let nodes = wait_bound(cluster)?;
+    let clock = rumormill_mio::Clock::start();
     let (run, barrier) = (plan.file.run, plan.file.barrier);
     for index in 0..nodes.len() {
         let ends = topology::neighbors(run.topology, run.dim, index);
@@ -312,6 +313,8 @@ fn come_up(
         BARRIER_MAX,
         |report| *report == Report::Settled,
     )?;
+    let warm_up = Duration::from_millis(barrier.warm_up_ms);
+    cluster.pause(warm_up.saturating_sub(Duration::from_micros(clock.now().as_micros())))?;
     Ok(nodes)
 }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::fs;
 
 use bytes::Bytes;
-use rumormill::{Config, Params};
+use rumormill::{Config, Instant, Params};
 use rumormill_sim::chance::{Chance, Part, named_seed};
 use rumormill_sim::{Latency, Network, ProcessId, Ratio, Spawn, World};
 use serde::{Deserialize, Serialize};
@@ -233,7 +233,10 @@ impl<'a> Play<'a> {
         }
         self.wait("all nodes have no more to tell about members", |world| {
             count(world, |node| node.updates_waiting() == 0) == size
-        })
+        })?;
+        let warmed_up_at = Instant::ZERO + Duration::from_millis(barrier.warm_up_ms);
+        self.world.run_for(warmed_up_at.saturating_since(self.world.now()));
+        Ok(())
     }
 
     fn config_of(&self, topology: Topology, dim: u32, id: ProcessId) -> Config {

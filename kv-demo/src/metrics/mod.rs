@@ -284,14 +284,25 @@ fn figures(run: &Run, infection: &Infection, load: &Load, error: Option<String>)
     }
 }
 
-fn check(run: &Run, traces: &[Trace]) -> Result<(), MetricsError> {
-    let Run { nodes, interval_ms, horizon_ms, .. } = *run;
+/// Whether the numbers of a run can be measured at all, whatever its traces say.
+///
+/// # Errors
+///
+/// [`MetricsError::IntervalZero`] and [`MetricsError::HorizonTooLong`].
+pub const fn check_numbers(run: &Run) -> Result<(), MetricsError> {
+    let Run { interval_ms, horizon_ms, .. } = *run;
     if interval_ms == 0 {
         return Err(MetricsError::IntervalZero);
     }
     if horizon_ms / interval_ms > EPOCHS_MAX {
         return Err(MetricsError::HorizonTooLong { horizon_ms, interval_ms });
     }
+    Ok(())
+}
+
+fn check(run: &Run, traces: &[Trace]) -> Result<(), MetricsError> {
+    check_numbers(run)?;
+    let nodes = run.nodes;
     if u32::try_from(traces.len()).is_ok_and(|traces| traces <= nodes) {
         let mut names: Vec<&str> = traces.iter().map(|trace| trace.node.as_str()).collect();
         names.sort_unstable();

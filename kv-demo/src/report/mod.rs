@@ -74,6 +74,10 @@ pub struct Barrier {
     /// Time between the starts of two nodes, in milliseconds. Where ticks count from the start, it
     /// is their phase.
     pub spacing_ms: u64,
+    /// The key is not written earlier than this after the first start, in milliseconds: where probes
+    /// count from the start, it decides whether some fall into the window.
+    #[serde(default)]
+    pub warm_up_ms: u64,
 }
 
 /// The convergence time of a bare flood along a topology's links on this machine, without gossip:

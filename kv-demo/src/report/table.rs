@@ -146,10 +146,14 @@ fn title(section: &[&GroupSummary]) -> String {
 }
 
 fn barrier_line(barrier: &Barrier) -> String {
-    let Barrier { push_pull_ms, retransmit_mult, spacing_ms } = barrier;
+    let Barrier { push_pull_ms, retransmit_mult, spacing_ms, warm_up_ms } = barrier;
+    let warm_up = match warm_up_ms {
+        0 => String::new(),
+        ms => format!("The key was written {ms} ms after the first start or later.\n"),
+    };
     format!(
         "Nodes started {spacing_ms} ms apart; until all saw all, push/pull every {push_pull_ms} ms \
-         and factor {retransmit_mult}.\n"
+         and factor {retransmit_mult}.\n{warm_up}"
     )
 }
 
