@@ -1,5 +1,5 @@
 //! A member on std sockets, in one thread: it blocks on UDP, for a moment at most, and then looks
-//! at its streams. `cargo run -p rumormill --example std_udp -- NAME BIND [SEED]...` prints what it
+//! at its streams. `cargo run -p rumormill --example std_udp -- NAME ADDR [SEED]...` prints what it
 //! learns, and leaves when its input ends.
 
 use rumormill::{BootEpoch, Config, Fact, Identity, Incarnation, Instant, Node, NodeName};
@@ -103,8 +103,8 @@ impl Member {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (name, bind) = (args.next().ok_or("a name is missing")?, args.next());
-    let mut member = Member::bind(&name, &bind.ok_or("an address to bind is missing")?)?;
+    let (name, addr) = (args.next().ok_or("a name is missing")?, args.next());
+    let mut member = Member::bind(&name, &addr.ok_or("the address is missing")?)?;
     let seeds = args.map(|seed| seed.parse()).collect::<Result<Vec<_>, _>>()?;
     member.act(|node, now| node.join(now, &seeds));
     let input = std::thread::spawn(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));

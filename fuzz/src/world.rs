@@ -72,7 +72,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A node that knows a member of each kind and has nothing left to tell about them.
+    /// A node that has just heard of a member of each kind.
     pub(super) fn new(mode: Mode, label: &[u8]) -> Self {
         let config = Config {
             rumor_mode: mode,
@@ -124,10 +124,8 @@ impl World {
                 }
                 Output::Connect { stream, to } => {
                     let reached = self.reachable == Some(to);
-                    self.feed(
-                        stream,
-                        if reached { StreamInput::Connected } else { StreamInput::Failed },
-                    );
+                    let input = if reached { StreamInput::Connected } else { StreamInput::Failed };
+                    self.feed(stream, input);
                     Deed::Connect { stream, to }
                 }
                 Output::Write { stream, len } => {
