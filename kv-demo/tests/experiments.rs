@@ -256,3 +256,69 @@ fn calibration_prints_the_floor_of_this_machine() {
     assert_eq!(object["rounds"], 5, "{object}");
     assert!(object["median_ms"].as_f64().unwrap() > 0.0, "{object}");
 }
+
+#[test]
+fn virtual_time_gives_the_same_bytes_for_the_same_seed_and_others_for_another() {
+    let json = |name: &str, seed: &str| {
+        let dir = Dir::new(name);
+        let output = binary()
+            .args(["experiment", "--runtime", "sim", "--dim", "3", "--repeat", "2"])
+            .args(["--delay", "thesis", "--loss", "10%", "--seed", seed, "--format", "json"])
+            .arg("--out")
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = json("seed-7", "7");
+    assert!(first == json("seed-7-again", "7"), "the same seed gave other bytes");
+    assert!(first != json("seed-8", "8"));
+    let object: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(object["header"]["world"]["seed"], 7);
+    assert_eq!(object["runs"].as_array().unwrap().len(), 8);
+    assert_eq!(object["runs"][0]["runtime"], "sim");
+}
+
+#[test]
+fn an_interrupted_suite_goes_on_where_it_stopped_and_refuses_other_numbers() {
+    let dir = Dir::new("resume");
+    let suite = |flags: &[&str]| {
+        let mut command = binary();
+        command.args(["experiment", "--suite", "thesis", "--dim", "2", "--repeat", "2", "--out"]);
+        command.arg(dir.path()).args(flags).output().unwrap()
+    };
+    let first = suite(&["--format", "json"]);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let runs = dir.path().join("runs");
+    // Half of the runs are missing, as after an interrupt.
+    for entry in std::fs::read_dir(&runs).unwrap().step_by(2) {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    let again = suite(&["--format", "json"]);
+    assert!(again.stdout == first.stdout, "a suite in two parts is another one");
+    let other = suite(&["--seed", "5"]);
+    assert!(!other.status.success());
+    let error = String::from_utf8_lossy(&other.stderr);
+    assert!(error.contains("holds a run with other numbers: name another --out"), "{error}");
+}
+
+#[test]
+fn flags_of_one_place_are_refused_in_another() {
+    let refusal = |flags: &[&str]| {
+        let output = binary().arg("experiment").args(flags).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for flags in [["--seed", "3"], ["--delay", "thesis"], ["--loss", "5%"]] {
+        let error = refusal(&flags);
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains(flags[0]) && error.contains("--runtime sim"), "{error}");
+    }
+    let error = refusal(&["--runtime", "sim", "--hosts", "a=127.0.0.1,b=127.0.0.1"]);
+    assert!(error.contains("--hosts is for processes"), "{error}");
+    assert!(refusal(&["--dim", "0"]).contains("1..=16"));
+    assert!(refusal(&["--repeat", "0"]).contains("0 is not in"));
+    let error = refusal(&["--interval", "1ms", "--horizon", "86400s"]);
+    assert!(error.contains("too many gossip intervals"), "{error}");
+}

@@ -62,7 +62,7 @@ impl Batch<'_> {
         world: WorldPlan,
         plans: &[RunPlan],
     ) -> Result<Vec<RunFigures>, ExperimentError> {
-        let progress = Progress::default();
+        let (progress, clock) = (Progress::default(), rumormill_mio::Clock::start());
         let work = || {
             self.work(plans, &progress, &mut |plan, stage| virtual_run::run(plan, world, stage));
         };
@@ -72,7 +72,9 @@ impl Batch<'_> {
             }
             work();
         });
-        self.end(plans, progress)
+        let figures = self.end(plans, progress)?;
+        say(self.bar, &cost(figures.len(), clock.now()));
+        Ok(figures)
     }
 
     fn end(
@@ -155,6 +157,20 @@ fn line(label: &str, run: &RunFigures, floors: &[Floor]) -> String {
     let floor = floors.iter().find(|floor| (floor.topology, floor.dim) == (run.topology, run.dim));
     let floor = floor.map_or(String::new(), |floor| format!(", floor {:.1} ms", floor.median_ms));
     format!("{label:<32} rate {rate:.2}, {time}{floor}")
+}
+
+/// What runs in virtual time cost this machine.
+fn cost(runs: usize, now: rumormill::Instant) -> String {
+    let seconds = now.saturating_since(rumormill::Instant::ZERO).as_secs_f64();
+    let memory = peak_memory_mib().map(|mib| format!(", peak memory {mib} MiB"));
+    format!("{runs} runs in {seconds:.1} s{}", memory.unwrap_or_default())
+}
+
+/// The most memory that this process ever had, where the system tells.
+fn peak_memory_mib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1_024)
 }
 
 /// A line above the bar; without a terminal, a line of its own.

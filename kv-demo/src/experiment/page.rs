@@ -21,23 +21,27 @@ pub fn write_page(dir: &Path, results: &Results, file: &Path) -> Result<(), Expe
     let mut shown = Vec::new();
     for figures in page::runs_to_show(results) {
         if let Some((file, dir)) = runs.iter().find(|(file, _)| page::is_of(figures, &file.run)) {
-            shown.push(show(figures, file, dir)?);
+            shown.extend(show(figures, file, dir)?);
         }
     }
     report::write_file(file, &page::render(results, &shown)?)?;
     Ok(())
 }
 
+/// `None` where only figures were kept.
 fn show<'a>(
     figures: &'a RunFigures,
     file: &RunFile,
     dir: &Path,
-) -> Result<Shown<'a>, ExperimentError> {
+) -> Result<Option<Shown<'a>>, ExperimentError> {
     let traces = run::read_traces(dir, file).map_err(of(dir))?;
+    if traces.is_empty() {
+        return Ok(None);
+    }
     let history = history(&file.run, &traces)
         .map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
         .map_err(of(dir))?;
-    Ok(Shown { figures, history })
+    Ok(Some(Shown { figures, history }))
 }
 
 /// Says which run an error is about.
