@@ -60,7 +60,8 @@ if [ "${#pages[@]}" = 0 ]; then
     for runtime in $runtimes; do
         case $runtime in
             udp) flags=() ;;
-            *) flags=(--runtime "$runtime") ;;
+            # Without a delay, `matching` is over at the instant of its creation.
+            sim) flags=(--runtime sim --delay uniform:5) ;;
         esac
         echo "== $runtime, quick"
         experiment "$work/$runtime-quick" "${flags[@]}" --quick
