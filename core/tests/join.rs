@@ -125,6 +125,30 @@ fn incompatible_versions_refuse_the_whole_exchange() {
     assert!(cluster.node(0).stats().push_pulls_incompatible > 0);
 }
 
+/// Such a record would make every later push/pull fail, with whomever.
+#[test]
+fn a_statement_with_versions_unlike_ours_does_not_block_joins() {
+    for versions in [[1, 7, 6, 0, 0, 0], [3, 5, 3, 0, 0, 0], [1, 5, 2, 2, 5, 4]] {
+        let mut cluster = Cluster::new(3, &Config::lan());
+        cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(SECOND);
+        let ghost = util::alive_with_versions(9, addr(9), 1, versions);
+        cluster.act(0, |node, now| node.handle_packet(now, addr(9), &ghost)).unwrap();
+        assert_eq!(cluster.node(0).stats().claims_refused, 1);
+        cluster.act(2, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(SECOND);
+        assert_eq!(cluster.node(2).live_members(), 3, "{versions:?}");
+    }
+}
+
+#[test]
+fn versions_that_a_node_never_said_of_itself_are_refuted() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    let forged = util::alive_with_versions(0, addr(0), 1, [1, 7, 6, 0, 0, 0]);
+    cluster.act(0, |node, now| node.handle_packet(now, addr(9), &forged)).unwrap();
+    assert_eq!(cluster.node(0).stats().refutations, 1);
+}
+
 #[test]
 fn nobody_beyond_the_limit_is_taken_in() {
     let config = Config { members_max: 3, ..Config::lan() };

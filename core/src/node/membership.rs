@@ -11,7 +11,7 @@ use crate::event::Fact;
 use crate::identity::{Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Subject, Table,
-    judge_alive, judge_dead, judge_suspect,
+    can_exchange, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
@@ -89,6 +89,11 @@ impl Node {
         let known = self.table.find(claim.name);
         let subject = self.subject(known);
         if subject == Subject::Me && self.leaving != Leaving::No {
+            return;
+        }
+        // About ourselves it is refuted: Go peers believe it.
+        if subject == Subject::Other && !can_exchange(self.my_record().versions, claim.versions) {
+            self.stats.claims_refused += 1;
             return;
         }
         let record = known.and_then(|id| self.table.get(id));

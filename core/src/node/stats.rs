@@ -22,7 +22,7 @@ pub struct Stats {
     pub messages_malformed: u64,
     /// Parts that a compound announced and did not hold.
     pub parts_cut_off: u64,
-    /// Statements about members that make no sense.
+    /// Statements about members that make no sense, or whose versions do not fit ours.
     pub claims_refused: u64,
     /// New members refused because the table is full.
     pub members_refused: u64,
