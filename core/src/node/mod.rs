@@ -170,6 +170,12 @@ pub enum SendError {
     /// As many streams are open as may be.
     #[error("too many streams are open")]
     TooManyStreams,
+    /// What waits to be written and what has come in part fills the buffers of all streams.
+    #[error("the buffers of all streams together would exceed {max} bytes")]
+    BuffersFull {
+        /// The limit in bytes.
+        max: usize,
+    },
 }
 
 /// A member of a cluster, as a pure state machine. See the [crate documentation](crate) for the

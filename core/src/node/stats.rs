@@ -76,6 +76,8 @@ pub struct Stats {
     pub streams: u64,
     /// Streams refused because too many were open.
     pub streams_refused: u64,
+    /// Streams ended and messages refused because the buffers of all streams were full.
+    pub stream_buffers_full: u64,
     /// Streams that failed, timed out or carried nonsense.
     pub streams_failed: u64,
     /// Push/pulls that this node began and completed.
