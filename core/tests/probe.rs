@@ -43,6 +43,26 @@ fn a_crashed_member_is_suspected_and_then_dead_everywhere() {
 }
 
 #[test]
+fn a_failed_probe_does_not_take_the_next_ones_tick() {
+    // Nobody is condemned, and the score cannot stretch the interval.
+    let config = Config {
+        awareness_max: 1,
+        suspicion_mult: 64,
+        suspicion_max_mult: 64,
+        push_pull_interval: None,
+        ..Config::lan()
+    };
+    let mut cluster = Cluster::joined(6, &config);
+    cluster.run_for(5 * SECOND);
+    for index in 1..6 {
+        cluster.crash(index);
+    }
+    let before = cluster.node(0).stats().probes;
+    cluster.run_for(60 * SECOND);
+    assert_eq!(cluster.node(0).stats().probes - before, 60);
+}
+
+#[test]
 fn a_failure_names_who_reported_it_and_who_accused() {
     let mut cluster = Cluster::joined(2, &Config::lan());
     cluster.crash(1);

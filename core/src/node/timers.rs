@@ -73,8 +73,8 @@ fn next_tick(at: Instant, interval: Duration, now: Instant) -> Instant {
 /// The parts of a node that want to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
-    ProbeTick,
     Probe,
+    ProbeTick,
     Relays,
     Suspicions,
     Gossip,
@@ -91,8 +91,9 @@ impl Node {
             Leaving::No | Leaving::Done => None,
         };
         [
-            (Timer::ProbeTick, self.ticks.probe),
+            // The end of a probe and the next tick fall on one instant: the end makes way.
             (Timer::Probe, self.probe.as_ref().map(Probe::deadline)),
+            (Timer::ProbeTick, self.ticks.probe),
             (Timer::Relays, self.relay_deadline()),
             (Timer::Suspicions, self.suspicions.peek().map(|entry| entry.0.0)),
             (Timer::Gossip, self.ticks.gossip),
@@ -119,8 +120,8 @@ impl Node {
 
     fn fire(&mut self, timer: Timer) {
         match timer {
-            Timer::ProbeTick => self.on_probe_tick(),
             Timer::Probe => self.run_probe(),
+            Timer::ProbeTick => self.on_probe_tick(),
             Timer::Relays => self.run_relays(),
             Timer::Suspicions => self.run_suspicions(),
             Timer::Gossip => self.on_gossip_tick(),
