@@ -230,6 +230,42 @@ fn a_peer_without_the_envelope_gets_channel_0_bare_and_nothing_else() {
     );
 }
 
+/// How often the nodes of a cluster were told `payload`.
+fn told(cluster: &mut Cluster, payload: &[u8]) -> Vec<usize> {
+    let is_it = |fact: &Fact| matches!(fact, Fact::Rumor { payload: p, .. } if p[..] == *payload);
+    let size = cluster.size();
+    (0..size).map(|index| cluster.facts(index).iter().filter(|fact| is_it(fact)).count()).collect()
+}
+
+#[test]
+fn a_rumour_that_a_plain_peer_passes_on_is_still_the_same_one() {
+    let bare = |cluster: &mut Cluster, to: usize| {
+        cluster.act(to, |node, now| node.handle_packet(now, addr(9), b"\x08for all")).unwrap();
+    };
+    for plain_peer_is_faster in [false, true] {
+        let mut cluster = settled(3, |_| with_mode(Mode::Classic));
+        cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, b"for all")).unwrap();
+        if !plain_peer_is_faster {
+            cluster.run_for(2 * SECOND);
+        }
+        for index in 0..3 {
+            bare(&mut cluster, index);
+        }
+        cluster.run_for(5 * SECOND);
+        assert_eq!(told(&mut cluster, b"for all"), [0, 1, 1], "faster: {plain_peer_is_faster}");
+    }
+}
+
+#[test]
+fn two_rumours_of_equal_content_on_channel_0_stay_two() {
+    let mut cluster = settled(2, |_| with_mode(Mode::Classic));
+    for _ in 0..2 {
+        cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, b"again")).unwrap();
+        cluster.run_for(2 * SECOND);
+    }
+    assert_eq!(told(&mut cluster, b"again"), [0, 2]);
+}
+
 #[test]
 fn a_bare_rumour_of_a_plain_peer_enters_once() {
     let mut cluster = settled(4, |_| with_mode(Mode::Classic));

@@ -11,7 +11,7 @@ use crate::config::Mode;
 use crate::event::{Delivery, Fact, Sender};
 use crate::identity::{Channel, NodeName};
 use crate::member::MemberId;
-use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic};
+use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic, content_key};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
 use crate::wire::message::MessageType;
@@ -33,7 +33,12 @@ impl Node {
 
     fn on_rumor(&mut self, arrival: Arrival<'_>) {
         let from = self.table.find_addr(arrival.from);
-        if self.rumors.observe(self.now, arrival.key) {
+        let first = if self.params.rumor_mode.is_thesis() {
+            self.rumors.observe(self.now, arrival.key)
+        } else {
+            self.rumors.observe_in_either_form(self.now, &arrival)
+        };
+        if first {
             let Some(rumor) = self.copy_rumor(arrival) else { return };
             self.stats.rumors_received += 1;
             self.rumors.remember(self.now, &rumor);
@@ -89,6 +94,10 @@ impl Node {
         });
         self.stats.rumors_started += 1;
         self.rumors.observe(self.now, rumor.key);
+        if channel == Channel::BARE {
+            // A plain peer may pass it back bare.
+            self.rumors.observe(self.now, content_key(payload));
+        }
         self.rumors.remember(self.now, &rumor);
         self.spread(rumor, None);
         Ok(id)
