@@ -364,6 +364,44 @@ fn messages_reach_one_member_by_datagram_and_by_stream() {
 }
 
 #[test]
+fn every_message_up_to_the_limit_arrives_in_every_mode() {
+    for mode in [Mode::ThesisClassic, Mode::Classic] {
+        for channel in [Channel::BARE, CHANNEL] {
+            let mut cluster = settled(2, |_| with_mode(mode));
+            let send = |cluster: &mut Cluster, len: usize| {
+                let payload = vec![b'x'; len];
+                cluster.act(0, |node, now| {
+                    node.send(now, &name(1), channel, &payload, Delivery::BestEffort)
+                })
+            };
+            let Err(SendError::TooLarge { max, .. }) = send(&mut cluster, 5_000) else { panic!() };
+            assert!(send(&mut cluster, max + 1).is_err());
+            assert_eq!(send(&mut cluster, max), Ok(()));
+            cluster.run_for(SECOND);
+            let told = cluster.facts(1);
+            let arrived = told
+                .iter()
+                .any(|fact| matches!(fact, Fact::Message { payload, .. } if payload.len() == max));
+            assert!(arrived, "{mode:?}, {channel:?}, {max} bytes");
+            assert_eq!(cluster.node(0).stats().packets_unfit, 0);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_no_datagram_holds_any_more_is_counted() {
+    let config = Config { packet_size_max: 1_400, ..with_mode(Mode::Classic) };
+    let mut cluster = settled(2, |_| config.clone());
+    let smaller = rumormill::Params::try_from(Config { packet_size_max: 1_200, ..config }).unwrap();
+    cluster.act(0, |node, now| {
+        node.send(now, &name(1), CHANNEL, &[b'x'; 1_300], Delivery::BestEffort).unwrap();
+        node.set_params(now, smaller);
+    });
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.node(0).stats().packets_unfit, 1);
+}
+
+#[test]
 fn parameters_can_change_while_a_node_runs() {
     let mut cluster = settled(2, |_| with_mode(Mode::Classic));
     let mut config = cluster.node(0).params().clone().into_config();

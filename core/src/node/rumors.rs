@@ -110,6 +110,11 @@ impl Node {
         } else {
             Data::overhead(self.name.as_bytes().len())
         };
+        self.datagram_room(header)
+    }
+
+    /// The largest payload of one user message that fits a datagram behind a header of our own.
+    fn datagram_room(&self, header: usize) -> usize {
         let around = self.datagram_overhead() + 1 + header;
         self.params.packet_size_max().saturating_sub(around)
     }
@@ -210,9 +215,10 @@ impl Node {
             return Err(SendError::NotUnderstood);
         }
         let len = payload.len();
+        let header = if enveloped { Envelope::DIRECT_OVERHEAD } else { 0 };
         let max = match delivery {
-            Delivery::BestEffort => self.rumor_payload_max(),
-            Delivery::Reliable => USER_MESSAGE_MAX as usize - 6,
+            Delivery::BestEffort => self.datagram_room(header),
+            Delivery::Reliable => USER_MESSAGE_MAX as usize - header,
         };
         if len > max {
             return Err(SendError::TooLarge { len, max });
@@ -247,7 +253,7 @@ struct Enveloped;
 
 /// The bytes of a user message for one recipient, after memberlist's type byte.
 fn direct_message(channel: Channel, payload: &[u8], enveloped: Option<Enveloped>) -> Bytes {
-    let mut message = alloc::vec::Vec::with_capacity(payload.len() + 6);
+    let mut message = alloc::vec::Vec::with_capacity(payload.len() + Envelope::DIRECT_OVERHEAD);
     if enveloped.is_none() {
         message.extend_from_slice(payload);
     } else {

@@ -68,6 +68,9 @@ pub struct Stats {
     /// User messages whose envelope is unknown or malformed.
     pub envelopes_refused: u64,
 
+    /// Datagrams that were not sent because their first message does not fit one: names or a label
+    /// too long for `packet_size_max`.
+    pub packets_unfit: u64,
     /// Datagrams that were not sent because too many were pending.
     pub outbox_overflows: u64,
     /// Events dropped because nobody polled them.
