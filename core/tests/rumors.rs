@@ -140,6 +140,28 @@ fn matching_skips_neighbours_that_are_dead_or_unknown() {
 }
 
 #[test]
+fn a_rumour_that_nobody_can_be_told_is_dropped_in_time() {
+    let config = Config {
+        rumor_piggyback: false,
+        neighbors: vec![addr(99)],
+        push_pull_interval: None,
+        ..with_mode(Mode::Matching)
+    };
+    let quiet = Config { gossip_interval: None, neighbors: vec![addr(1)], ..config.clone() };
+    for config in [config, quiet] {
+        let keep = config.payload_cache_for;
+        let mut cluster = Cluster::with(2, |_| config.clone());
+        cluster.join_all();
+        cluster.act(0, |node, now| node.broadcast(now, CHANNEL, b"news")).unwrap();
+        cluster.run_for(keep);
+        assert_eq!(cluster.node(0).rumors_waiting(), 1);
+        cluster.run_for(keep + SECOND);
+        assert_eq!(cluster.node(0).rumors_waiting(), 0);
+        assert_eq!(cluster.node(0).stats().rumors_dropped, 1);
+    }
+}
+
+#[test]
 fn thesis_matching_follows_the_links_at_ticks_only() {
     let mut cluster = settled(8, |index| {
         let below = index.checked_sub(1).map(addr);

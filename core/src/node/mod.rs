@@ -202,6 +202,8 @@ pub struct Node {
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
+    /// When to see to rumours that nobody can be told.
+    stranded_at: Option<Instant>,
     links: Links,
 
     seeds: Seeds,
@@ -259,6 +261,7 @@ impl Node {
             leaving: Leaving::No,
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
+            stranded_at: None,
             links: Links::new(&params.neighbors),
             seeds: Seeds::default(),
             streams: Streams::default(),

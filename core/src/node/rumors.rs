@@ -143,6 +143,7 @@ impl Node {
             self.enqueue_rumor(rumor, 0);
             return;
         }
+        self.watch_for_stranded_rumors();
         let copies = self.links.count_live(&self.table, self.me, from);
         if copies > 0 {
             self.intend(Intent::Forward { rumor: Arc::clone(&rumor), except: from, next: 0 });
@@ -152,7 +153,35 @@ impl Node {
     }
 
     fn enqueue_rumor(&mut self, rumor: Arc<Rumor>, transmits: u32) {
+        self.watch_for_stranded_rumors();
         self.stats.rumors_dropped += self.rumors.enqueue(rumor, transmits) as u64;
+    }
+
+    fn watch_for_stranded_rumors(&mut self) {
+        // The original keeps them for ever, and so do its modes.
+        if self.stranded_at.is_none() && !self.params.rumor_mode.is_thesis() {
+            self.stranded_at = Some(self.now + self.params.payload_cache_for);
+        }
+    }
+
+    /// Drops old rumours while there is nobody to tell them to: no tick would.
+    pub(super) fn expire_stranded_rumors(&mut self) {
+        let keep = self.params.payload_cache_for;
+        if !self.has_audience() {
+            self.stats.rumors_dropped += self.rumors.expire(self.now, keep) as u64;
+        }
+        self.stranded_at = (self.rumors.waiting() > 0).then(|| self.now + keep);
+    }
+
+    /// Whether anything that this node sends by itself could carry rumours.
+    fn has_audience(&self) -> bool {
+        if self.table.live() < 2 {
+            return false;
+        }
+        let rides = self.params.rumor_piggyback && self.params.probe_interval.is_some();
+        let linked = !self.params.rumor_mode.follows_links()
+            || self.links.count_live(&self.table, self.me, None) > 0;
+        rides || (self.params.gossip_interval.is_some() && linked)
     }
 
     /// How often each rumour is sent: by the number of live members, as the original counts.

@@ -78,6 +78,7 @@ enum Timer {
     Relays,
     Suspicions,
     Gossip,
+    Stranded,
     PushPull,
     Seeds,
     Streams,
@@ -85,7 +86,7 @@ enum Timer {
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 9] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 10] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => None,
@@ -97,6 +98,7 @@ impl Node {
             (Timer::Relays, self.relay_deadline()),
             (Timer::Suspicions, self.suspicions.peek().map(|entry| entry.0.0)),
             (Timer::Gossip, self.ticks.gossip),
+            (Timer::Stranded, self.stranded_at),
             (Timer::PushPull, self.ticks.push_pull),
             (Timer::Seeds, self.seeds.deadline()),
             (Timer::Streams, self.streams.deadline()),
@@ -125,6 +127,7 @@ impl Node {
             Timer::Relays => self.run_relays(),
             Timer::Suspicions => self.run_suspicions(),
             Timer::Gossip => self.on_gossip_tick(),
+            Timer::Stranded => self.expire_stranded_rumors(),
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),

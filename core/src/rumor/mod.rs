@@ -301,6 +301,15 @@ impl Rumors {
         dropped
     }
 
+    /// Drops what came more than `keep` ago. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant, keep: Duration) -> usize {
+        let young = |rumor: &Rumor| now.saturating_since(rumor.received_at) <= keep;
+        let before = self.resting.len();
+        self.resting.retain(|resting| young(&resting.rumor));
+        self.resting_bytes = self.resting.iter().map(|r| r.rumor.message_len()).sum();
+        before - self.resting.len() + self.queue.retain(|rumor| young(rumor))
+    }
+
     fn pop_resting(&mut self) -> Option<Resting> {
         let resting = self.resting.pop_front()?;
         self.resting_bytes -= resting.rumor.message_len();
