@@ -163,6 +163,17 @@ fn nobody_beyond_the_limit_is_taken_in() {
 }
 
 #[test]
+fn names_at_one_address_are_limited() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    for index in 1..100 {
+        let alive = util::alive_message(index, addr(200), 1);
+        cluster.act(0, |node, now| node.handle_packet(now, addr(200), &alive)).unwrap();
+    }
+    assert_eq!(cluster.node(0).members().count(), 1 + 16);
+    assert_eq!(cluster.node(0).stats().members_refused, 99 - 16);
+}
+
+#[test]
 fn two_nodes_with_one_name_are_reported_and_the_first_keeps_it() {
     let mut cluster = Cluster::joined(2, &Config::lan());
     cluster.facts(0);

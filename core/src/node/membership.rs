@@ -192,7 +192,10 @@ impl Node {
     }
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
-        self.table.set_addr(id, claim.addr);
+        if self.table.set_addr(id, claim.addr).is_err() {
+            self.stats.members_refused += 1;
+            return;
+        }
         let Some(record) = self.table.get_mut(id) else { return };
         let (before, old_state) = (Arc::clone(&record.meta), record.state);
         let old_epoch = record.advert.map(|advert| advert.epoch);

@@ -24,7 +24,7 @@ pub struct Stats {
     pub parts_cut_off: u64,
     /// Statements about members that make no sense, or whose versions do not fit ours.
     pub claims_refused: u64,
-    /// New members refused because the table is full.
+    /// New members refused because the table is full or 16 others have their address.
     pub members_refused: u64,
     /// Statements that two nodes share a name.
     pub conflicts: u64,
