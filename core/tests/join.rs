@@ -41,6 +41,28 @@ fn the_own_address_among_the_seeds_is_skipped() {
 }
 
 #[test]
+fn seeds_beyond_the_limit_are_counted() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    let seeds: Vec<_> = (1..=rumormill::SEEDS_MAX + 3).map(addr).collect();
+    cluster.act(0, |node, now| node.join(now, &seeds));
+    let stats = cluster.node(0).stats();
+    assert_eq!((stats.seeds_refused, stats.streams_refused), (3, 0));
+}
+
+#[test]
+fn state_too_long_for_peers_is_left_out_and_counted() {
+    let mut cluster = Cluster::new(2, &Config::lan());
+    let max = rumormill::wire::stream::USER_STATE_MAX as usize;
+    cluster.act(0, |node, _| {
+        node.set_channel_state(Channel(1), Bytes::from(vec![7; max]));
+    });
+    cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.node(1).live_members(), 2, "the members are exchanged all the same");
+    assert!(cluster.node(0).stats().channel_states_unsent > 0);
+}
+
+#[test]
 fn an_unreachable_seed_is_retried_until_it_answers() {
     let mut cluster = Cluster::new(2, &Config::lan());
     cluster.crash(0);

@@ -332,7 +332,7 @@ impl Node {
 
     /// Introduces this node to the cluster through these members. Each is tried again, with
     /// growing pauses, until it answers. This node's own address is skipped, and so is everything
-    /// beyond [`SEEDS_MAX`](crate::SEEDS_MAX) at a time.
+    /// beyond [`SEEDS_MAX`](crate::SEEDS_MAX) at a time, which is counted.
     pub fn join(&mut self, now: Instant, seeds: &[SocketAddr]) {
         self.enter(now);
         if self.leaving != Leaving::No {
@@ -340,7 +340,7 @@ impl Node {
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
             if !self.seeds.add(seed, self.now) {
-                self.stats.streams_refused += 1;
+                self.stats.seeds_refused += 1;
             }
         }
         self.try_due_seeds();

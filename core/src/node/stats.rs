@@ -75,6 +75,8 @@ pub struct Stats {
     pub outbox_overflows: u64,
     /// Events dropped because nobody polled them.
     pub events_dropped: u64,
+    /// Addresses to join that were refused because as many as may be have yet to answer.
+    pub seeds_refused: u64,
     /// Streams opened and accepted.
     pub streams: u64,
     /// Streams refused because too many were open.
@@ -87,6 +89,9 @@ pub struct Stats {
     pub push_pulls_completed: u64,
     /// Push/pulls that this node answered.
     pub push_pulls_served: u64,
+    /// Halves of push/pulls that went out without the application's state because it is longer than
+    /// peers accept.
+    pub channel_states_unsent: u64,
     /// Push/pulls refused because protocol versions do not fit together.
     pub push_pulls_incompatible: u64,
 

@@ -543,7 +543,7 @@ impl Node {
     }
 
     /// Writes one half of an exchange: every member that we know, then the application's state.
-    fn put_push_pull(&self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
+    fn put_push_pull(&mut self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
         let state = self.user_state(form);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let header = PushPullHeader {
@@ -560,7 +560,7 @@ impl Node {
         bytes.extend_from_slice(&state);
     }
 
-    fn user_state(&self, form: UserState) -> Vec<u8> {
+    fn user_state(&mut self, form: UserState) -> Vec<u8> {
         let mut state = Vec::new();
         match form {
             UserState::Nothing => {}
@@ -575,8 +575,12 @@ impl Node {
                 debug_assert!(written.is_ok(), "a vector is never full");
             }
         }
-        // A peer would refuse the whole exchange; membership matters more.
-        if state.len() > USER_STATE_MAX as usize { Vec::new() } else { state }
+        if state.len() > USER_STATE_MAX as usize {
+            // A peer would refuse the whole exchange; membership matters more.
+            self.stats.channel_states_unsent += 1;
+            return Vec::new();
+        }
+        state
     }
 
     /// Applies a peer's half of an exchange, all or nothing.
