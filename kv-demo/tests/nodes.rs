@@ -200,6 +200,25 @@ fn free_port_block(count: u16) -> u16 {
     })
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_runs_on_when_its_output_is_full() {
+    let base = free_port_block(1);
+    let (gossip, http) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut node = binary();
+    node.args(["node", "--bind", &gossip, "--http", &http]).stdout(full);
+    let mut process = node.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let door = kv_demo::members::Door::new(http.parse::<std::net::SocketAddr>().unwrap());
+    let live = wait_for("the node answers, or has ended", || match process.try_wait().unwrap() {
+        Some(_) => Some(None),
+        None => door.members().ok().map(|view| Some(view.live)),
+    });
+    let _ = process.kill();
+    process.wait().unwrap();
+    assert_eq!(live, Some(1));
+}
+
 #[test]
 fn a_trace_of_the_thesis_form_has_the_originals_lines() {
     let dir = Dir::new("trace");
