@@ -71,14 +71,30 @@ fn the_door_says_in_one_line_what_is_wrong_with_a_request() {
         ("/get", 400, "?key=K"),
         ("/add?key=&val=v", 400, "key is empty"),
         (&format!("/add?key=k&val={long}"), 413, "shorten the value"),
+        ("/add?key=a&key=b&val=v", 400, "more than once"),
+        ("/add?key=k&val=100%", 400, "%25"),
+        ("/get?key=%zz", 400, "%25"),
+        ("/events?after=x", 400, "whole number"),
     ] {
         let (found, text) = a.get(path);
         assert_eq!(found, status, "{path}: {text}");
         assert!(text.contains(hint) && text.lines().count() == 1, "{path}: {text}");
+        assert!(text.ends_with('\n'), "{path}: {text}");
     }
     assert_eq!(a.get("/nowhere").0, 404);
     assert!(a.get("/").1.contains("/members"));
     a.wait_value("k", None);
+}
+
+#[test]
+fn keys_and_values_are_bytes() {
+    let dir = Dir::new("bytes");
+    let a = Node::start(&dir, "a", &[]);
+    assert_eq!(a.get("/add?key=%ff&val=%fe%00+x").0, 200);
+    assert_eq!(a.get("/get?key=%fe").0, 404);
+    assert_eq!(a.get_bytes("/get?key=%ff"), (200, b"\xfe\x00 x".to_vec()));
+    assert_eq!(a.get("/del?key=%ff").0, 200);
+    assert_eq!(a.get("/get?key=%ff").0, 404);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod changes;
 mod command;
 pub mod control;
 mod http;
+mod query;
 mod seeds;
 mod view;
 
