@@ -41,6 +41,20 @@ fn the_own_address_among_the_seeds_is_skipped() {
 }
 
 #[test]
+fn a_seed_that_nobody_wants_any_more_is_not_tried_again() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    cluster.act(0, |node, now| node.join(now, &[addr(8), addr(9)]));
+    cluster.act(0, |node, _| node.forget_seeds(&[addr(9)]));
+    assert_eq!(cluster.node(0).seeds_waiting(), 1);
+    cluster.run_for(60 * SECOND);
+    let told = cluster.facts(0);
+    let failed = |seed| {
+        told.iter().any(|fact| matches!(fact, Fact::SeedFailed { seed: s, .. } if *s == seed))
+    };
+    assert!(failed(addr(8)) && !failed(addr(9)), "{told:?}");
+}
+
+#[test]
 fn seeds_beyond_the_limit_are_counted() {
     let mut cluster = Cluster::new(1, &Config::lan());
     let seeds: Vec<_> = (1..=rumormill::SEEDS_MAX + 3).map(addr).collect();

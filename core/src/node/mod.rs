@@ -346,6 +346,14 @@ impl Node {
         self.try_due_seeds();
     }
 
+    /// Gives up on addresses that were given to [`join`](Self::join) and have not answered. An
+    /// attempt under way goes on, and is not repeated.
+    pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
+        for &seed in seeds {
+            self.seeds.remove(seed);
+        }
+    }
+
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
     /// been sent often enough. It cannot be taken back.
     pub fn leave(&mut self, now: Instant) {

@@ -518,7 +518,7 @@ impl Node {
 
     fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
         let Aim::Join { seed } = aim else { return };
-        self.seeds.reached(seed);
+        self.seeds.remove(seed);
         self.tell(Fact::SeedReached { seed });
         // A join begins with a stranger: what either side held back for that reason is exchanged
         // now that both know each other.
