@@ -114,6 +114,16 @@ impl<T> TransmitQueue<T> {
         }
     }
 
+    /// Drops the entries that `keep` does not name. Returns how many.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) -> usize {
+        let unwanted = self.entries.iter().filter(|(_, entry)| !keep(&entry.item));
+        let unwanted: Vec<Rank> = unwanted.map(|(&rank, _)| rank).collect();
+        for &rank in &unwanted {
+            self.take(rank);
+        }
+        unwanted.len()
+    }
+
     /// Offers entries that fit `budget` bytes, each costing `overhead` more than its length, and
     /// counts a transmission for each one taken; an entry is offered at most once per call and
     /// dropped after `limit` transmissions.
@@ -279,6 +289,17 @@ mod tests {
         queue.remove(1);
         assert!(!queue.contains(1));
         queue.check();
+    }
+
+    #[test]
+    fn entries_that_are_not_kept_are_dropped_with_their_bytes_and_keys() {
+        let mut queue = TransmitQueue::new(PLENTY);
+        for (key, item) in [(1, "stays"), (2, "goes"), (3, "goes")] {
+            let _ = queue.insert(Some(key), 5, String::from(item), 0);
+        }
+        assert_eq!(queue.retain(|item| item == "stays"), 2);
+        queue.check();
+        assert!(queue.contains(1) && !queue.contains(2));
     }
 
     #[test]

@@ -165,7 +165,9 @@ pub struct Config {
     pub streams_per_peer_max: usize,
     /// Bytes of one incoming stream message.
     pub stream_message_max: usize,
-    /// Bytes buffered for all incoming streams together.
+    /// Bytes held for all streams together, what came in part and what waits to be written; a
+    /// stream beyond it is ended and counted. Each exchange in progress holds a copy of all
+    /// members and of the application's state. Peers may fill seven eighths.
     pub stream_buffers_max: usize,
 }
 

@@ -16,7 +16,8 @@ use crate::time::Instant;
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Counts up from 0 by one per event, dropped ones included.
+    /// Counts up from 0 by one per event, dropped ones included. A [`Fact::Resync`] has that of the
+    /// last one dropped.
     pub number: u64,
     /// When it happened.
     pub at: Instant,
@@ -220,41 +221,40 @@ impl core::fmt::Display for StreamFailure {
 pub(crate) struct EventQueue {
     events: VecDeque<Event>,
     next_number: u64,
+    /// How many were dropped, and the number of the last of them.
     dropped: u64,
+    last_dropped: u64,
     events_max: usize,
 }
 
 impl EventQueue {
     pub(crate) const fn new(events_max: usize) -> Self {
-        Self { events: VecDeque::new(), next_number: 0, dropped: 0, events_max }
+        Self { events: VecDeque::new(), next_number: 0, dropped: 0, last_dropped: 0, events_max }
     }
 
     /// Queues a fact; the oldest one goes if there is no room. Returns how many were dropped.
     pub(crate) fn push(&mut self, at: Instant, fact: Fact) -> u64 {
-        let number = self.take_number();
+        let number = self.next_number;
+        self.next_number += 1;
         self.events.push_back(Event { number, at, fact });
-        if self.events.len() <= self.events_max {
-            return 0;
+        if self.events.len() > self.events_max
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.dropped += 1;
+            self.last_dropped = oldest.number;
+            return 1;
         }
-        self.events.pop_front();
-        self.dropped += 1;
-        1
+        0
     }
 
     /// The oldest event; first of all a [`Fact::Resync`] if any were dropped.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Event> {
         if self.dropped > 0 {
             let dropped = core::mem::take(&mut self.dropped);
-            let number = self.take_number();
+            let number = self.last_dropped;
             return Some(Event { number, at: now, fact: Fact::Resync { dropped } });
         }
         self.events.pop_front()
-    }
-
-    fn take_number(&mut self) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        number
     }
 }
 
@@ -271,7 +271,6 @@ mod tests {
         assert!(matches!(resync.fact, Fact::Resync { dropped: 3 }));
         let numbers: Vec<u64> =
             core::iter::from_fn(|| queue.pop(Instant::ZERO)).map(|event| event.number).collect();
-        assert_eq!(numbers, [3, 4]);
-        assert_eq!(resync.number, 5);
+        assert_eq!((resync.number, &numbers[..]), (2, &[3, 4][..]), "numbers rise");
     }
 }

@@ -69,8 +69,8 @@ impl Seeds {
         }
     }
 
-    /// The seed answered: it need not be tried again.
-    pub(crate) fn reached(&mut self, addr: SocketAddr) {
+    /// It is not tried again: it answered, or nobody wants it any more.
+    pub(crate) fn remove(&mut self, addr: SocketAddr) {
         self.seeds.retain(|seed| seed.addr != addr);
     }
 
@@ -187,7 +187,7 @@ mod tests {
             let whole = whole * SECOND;
             assert!(*pause <= whole && *pause > whole * 3 / 4, "{pause:?} of {whole:?}");
         }
-        seeds.reached(addr(1));
+        seeds.remove(addr(1));
         assert_eq!((seeds.deadline(), seeds.len()), (None, 0));
     }
 

@@ -41,6 +41,42 @@ fn the_own_address_among_the_seeds_is_skipped() {
 }
 
 #[test]
+fn a_seed_that_nobody_wants_any_more_is_not_tried_again() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    cluster.act(0, |node, now| node.join(now, &[addr(8), addr(9)]));
+    cluster.act(0, |node, _| node.forget_seeds(&[addr(9)]));
+    assert_eq!(cluster.node(0).seeds_waiting(), 1);
+    cluster.run_for(60 * SECOND);
+    let told = cluster.facts(0);
+    let failed = |seed| {
+        told.iter().any(|fact| matches!(fact, Fact::SeedFailed { seed: s, .. } if *s == seed))
+    };
+    assert!(failed(addr(8)) && !failed(addr(9)), "{told:?}");
+}
+
+#[test]
+fn seeds_beyond_the_limit_are_counted() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    let seeds: Vec<_> = (1..=rumormill::SEEDS_MAX + 3).map(addr).collect();
+    cluster.act(0, |node, now| node.join(now, &seeds));
+    let stats = cluster.node(0).stats();
+    assert_eq!((stats.seeds_refused, stats.streams_refused), (3, 0));
+}
+
+#[test]
+fn state_too_long_for_peers_is_left_out_and_counted() {
+    let mut cluster = Cluster::new(2, &Config::lan());
+    let max = rumormill::wire::stream::USER_STATE_MAX as usize;
+    cluster.act(0, |node, _| {
+        node.set_channel_state(Channel(1), Bytes::from(vec![7; max]));
+    });
+    cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.node(1).live_members(), 2, "the members are exchanged all the same");
+    assert!(cluster.node(0).stats().channel_states_unsent > 0);
+}
+
+#[test]
 fn an_unreachable_seed_is_retried_until_it_answers() {
     let mut cluster = Cluster::new(2, &Config::lan());
     cluster.crash(0);
@@ -125,6 +161,30 @@ fn incompatible_versions_refuse_the_whole_exchange() {
     assert!(cluster.node(0).stats().push_pulls_incompatible > 0);
 }
 
+/// Such a record would make every later push/pull fail, with whomever.
+#[test]
+fn a_statement_with_versions_unlike_ours_does_not_block_joins() {
+    for versions in [[1, 7, 6, 0, 0, 0], [3, 5, 3, 0, 0, 0], [1, 5, 2, 2, 5, 4]] {
+        let mut cluster = Cluster::new(3, &Config::lan());
+        cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(SECOND);
+        let ghost = util::alive_with_versions(9, addr(9), 1, versions);
+        cluster.act(0, |node, now| node.handle_packet(now, addr(9), &ghost)).unwrap();
+        assert_eq!(cluster.node(0).stats().claims_refused, 1);
+        cluster.act(2, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(SECOND);
+        assert_eq!(cluster.node(2).live_members(), 3, "{versions:?}");
+    }
+}
+
+#[test]
+fn versions_that_a_node_never_said_of_itself_are_refuted() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    let forged = util::alive_with_versions(0, addr(0), 1, [1, 7, 6, 0, 0, 0]);
+    cluster.act(0, |node, now| node.handle_packet(now, addr(9), &forged)).unwrap();
+    assert_eq!(cluster.node(0).stats().refutations, 1);
+}
+
 #[test]
 fn nobody_beyond_the_limit_is_taken_in() {
     let config = Config { members_max: 3, ..Config::lan() };
@@ -136,6 +196,17 @@ fn nobody_beyond_the_limit_is_taken_in() {
     cluster.run_for(5 * SECOND);
     assert_eq!(cluster.node(0).members().count(), 3);
     assert!(cluster.node(0).stats().members_refused > 0);
+}
+
+#[test]
+fn names_at_one_address_are_limited() {
+    let mut cluster = Cluster::new(1, &Config::lan());
+    for index in 1..100 {
+        let alive = util::alive_message(index, addr(200), 1);
+        cluster.act(0, |node, now| node.handle_packet(now, addr(200), &alive)).unwrap();
+    }
+    assert_eq!(cluster.node(0).members().count(), 1 + 16);
+    assert_eq!(cluster.node(0).stats().members_refused, 99 - 16);
 }
 
 #[test]

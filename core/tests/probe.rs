@@ -43,6 +43,44 @@ fn a_crashed_member_is_suspected_and_then_dead_everywhere() {
 }
 
 #[test]
+fn a_failed_probe_does_not_take_the_next_ones_tick() {
+    // Nobody is condemned, and the score cannot stretch the interval.
+    let config = Config {
+        awareness_max: 1,
+        suspicion_mult: 64,
+        suspicion_max_mult: 64,
+        push_pull_interval: None,
+        ..Config::lan()
+    };
+    let mut cluster = Cluster::joined(6, &config);
+    cluster.run_for(5 * SECOND);
+    for index in 1..6 {
+        cluster.crash(index);
+    }
+    let before = cluster.node(0).stats().probes;
+    cluster.run_for(60 * SECOND);
+    assert_eq!(cluster.node(0).stats().probes - before, 60);
+}
+
+#[test]
+fn suspicions_that_are_refuted_at_once_leave_nothing_behind() {
+    let mut cluster = Cluster::new(3, &still());
+    cluster.join_pairwise();
+    for incarnation in (2..2_000).step_by(2) {
+        let suspect = accusation(Accuse::Suspect, 1, 2, incarnation);
+        let alive = util::alive_message(1, addr(1), incarnation + 1);
+        for packet in [suspect, alive] {
+            // The invariants, checked at each drain, bound the deadlines that are kept.
+            cluster.act(0, |node, now| node.handle_packet(now, addr(2), &packet)).unwrap();
+        }
+    }
+    let last = accusation(Accuse::Suspect, 1, 2, 2_001);
+    cluster.act(0, |node, now| node.handle_packet(now, addr(2), &last)).unwrap();
+    cluster.run_for(120 * SECOND);
+    assert_eq!(cluster.state(0, 1), Some(MemberState::Dead), "the last one still has its deadline");
+}
+
+#[test]
 fn a_failure_names_who_reported_it_and_who_accused() {
     let mut cluster = Cluster::joined(2, &Config::lan());
     cluster.crash(1);

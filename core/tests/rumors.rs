@@ -140,6 +140,28 @@ fn matching_skips_neighbours_that_are_dead_or_unknown() {
 }
 
 #[test]
+fn a_rumour_that_nobody_can_be_told_is_dropped_in_time() {
+    let config = Config {
+        rumor_piggyback: false,
+        neighbors: vec![addr(99)],
+        push_pull_interval: None,
+        ..with_mode(Mode::Matching)
+    };
+    let quiet = Config { gossip_interval: None, neighbors: vec![addr(1)], ..config.clone() };
+    for config in [config, quiet] {
+        let keep = config.payload_cache_for;
+        let mut cluster = Cluster::with(2, |_| config.clone());
+        cluster.join_all();
+        cluster.act(0, |node, now| node.broadcast(now, CHANNEL, b"news")).unwrap();
+        cluster.run_for(keep);
+        assert_eq!(cluster.node(0).rumors_waiting(), 1);
+        cluster.run_for(keep + SECOND);
+        assert_eq!(cluster.node(0).rumors_waiting(), 0);
+        assert_eq!(cluster.node(0).stats().rumors_dropped, 1);
+    }
+}
+
+#[test]
 fn thesis_matching_follows_the_links_at_ticks_only() {
     let mut cluster = settled(8, |index| {
         let below = index.checked_sub(1).map(addr);
@@ -228,6 +250,42 @@ fn a_peer_without_the_envelope_gets_channel_0_bare_and_nothing_else() {
         cluster.act(0, |node, now| node.send(now, &name(9), CHANNEL, b"x", Delivery::BestEffort)),
         Err(SendError::NotUnderstood)
     );
+}
+
+/// How often the nodes of a cluster were told `payload`.
+fn told(cluster: &mut Cluster, payload: &[u8]) -> Vec<usize> {
+    let is_it = |fact: &Fact| matches!(fact, Fact::Rumor { payload: p, .. } if p[..] == *payload);
+    let size = cluster.size();
+    (0..size).map(|index| cluster.facts(index).iter().filter(|fact| is_it(fact)).count()).collect()
+}
+
+#[test]
+fn a_rumour_that_a_plain_peer_passes_on_is_still_the_same_one() {
+    let bare = |cluster: &mut Cluster, to: usize| {
+        cluster.act(to, |node, now| node.handle_packet(now, addr(9), b"\x08for all")).unwrap();
+    };
+    for plain_peer_is_faster in [false, true] {
+        let mut cluster = settled(3, |_| with_mode(Mode::Classic));
+        cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, b"for all")).unwrap();
+        if !plain_peer_is_faster {
+            cluster.run_for(2 * SECOND);
+        }
+        for index in 0..3 {
+            bare(&mut cluster, index);
+        }
+        cluster.run_for(5 * SECOND);
+        assert_eq!(told(&mut cluster, b"for all"), [0, 1, 1], "faster: {plain_peer_is_faster}");
+    }
+}
+
+#[test]
+fn two_rumours_of_equal_content_on_channel_0_stay_two() {
+    let mut cluster = settled(2, |_| with_mode(Mode::Classic));
+    for _ in 0..2 {
+        cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, b"again")).unwrap();
+        cluster.run_for(2 * SECOND);
+    }
+    assert_eq!(told(&mut cluster, b"again"), [0, 2]);
 }
 
 #[test]
@@ -325,6 +383,44 @@ fn messages_reach_one_member_by_datagram_and_by_stream() {
         cluster.act(0, |node, now| node.send(now, &nobody, CHANNEL, b"", Delivery::Reliable)),
         Err(SendError::UnknownMember)
     );
+}
+
+#[test]
+fn every_message_up_to_the_limit_arrives_in_every_mode() {
+    for mode in [Mode::ThesisClassic, Mode::Classic] {
+        for channel in [Channel::BARE, CHANNEL] {
+            let mut cluster = settled(2, |_| with_mode(mode));
+            let send = |cluster: &mut Cluster, len: usize| {
+                let payload = vec![b'x'; len];
+                cluster.act(0, |node, now| {
+                    node.send(now, &name(1), channel, &payload, Delivery::BestEffort)
+                })
+            };
+            let Err(SendError::TooLarge { max, .. }) = send(&mut cluster, 5_000) else { panic!() };
+            assert!(send(&mut cluster, max + 1).is_err());
+            assert_eq!(send(&mut cluster, max), Ok(()));
+            cluster.run_for(SECOND);
+            let told = cluster.facts(1);
+            let arrived = told
+                .iter()
+                .any(|fact| matches!(fact, Fact::Message { payload, .. } if payload.len() == max));
+            assert!(arrived, "{mode:?}, {channel:?}, {max} bytes");
+            assert_eq!(cluster.node(0).stats().packets_unfit, 0);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_no_datagram_holds_any_more_is_counted() {
+    let config = Config { packet_size_max: 1_400, ..with_mode(Mode::Classic) };
+    let mut cluster = settled(2, |_| config.clone());
+    let smaller = rumormill::Params::try_from(Config { packet_size_max: 1_200, ..config }).unwrap();
+    cluster.act(0, |node, now| {
+        node.send(now, &name(1), CHANNEL, &[b'x'; 1_300], Delivery::BestEffort).unwrap();
+        node.set_params(now, smaller);
+    });
+    cluster.run_for(SECOND);
+    assert_eq!(cluster.node(0).stats().packets_unfit, 1);
 }
 
 #[test]

@@ -166,13 +166,13 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Where to listen for gossip, UDP and TCP [default: 0.0.0.0:7946]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     bind: Option<SocketAddr>,
     /// Where others reach this node, if not there; port 0 stands for the bound one
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     advertise: Option<SocketAddr>,
     /// Where to answer HTTP [default: 127.0.0.1:30500]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     http: Option<SocketAddr>,
     /// A member to join through; may be repeated. One that does not answer is tried for ever
     #[arg(long, value_name = "HOST:PORT")]
@@ -184,7 +184,7 @@ pub(crate) struct NodeArgs {
     #[arg(long)]
     preset: Option<Preset>,
     /// A link of the matching modes, by advertised address; may be repeated
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     neighbor: Vec<SocketAddr>,
     #[command(flatten)]
     knobs: KnobArgs,
@@ -256,8 +256,8 @@ fn first_given<T: Clone>(flags: &[T], file: Option<&Vec<T>>) -> Vec<T> {
 #[derive(Debug, Args)]
 pub(crate) struct MembersArgs {
     /// The node's HTTP door
-    #[arg(long, value_name = "IP:PORT", default_value = HTTP_DEFAULT)]
-    pub(crate) http: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT", default_value = HTTP_DEFAULT)]
+    pub(crate) http: SeedAddr,
     /// Stay, and print each change with its cause
     #[arg(long)]
     pub(crate) watch: bool,
@@ -529,6 +529,12 @@ fn parse_pause(text: &str) -> Result<u32, String> {
     if text == "0" { Ok(0) } else { parse_millis(text) }
 }
 
+/// Reads an address, or says how to write one.
+fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| "write it as IP:PORT, such as 127.0.0.1:7946 or [::1]:7946".to_owned();
+    text.parse().map_err(wrong)
+}
+
 /// Reads a time such as `500ms`, `0.5s`, `2s` or `500` (milliseconds).
 fn parse_millis(text: &str) -> Result<u32, String> {
     let wrong = || format!("`{text}` is not a time: write it as 500ms or 0.5s");
@@ -577,6 +583,15 @@ mod tests {
         assert_eq!(setup.bind.to_string(), BIND_DEFAULT);
         assert_eq!(setup.http.map(|addr| addr.to_string()).as_deref(), Some(HTTP_DEFAULT));
         assert_eq!((setup.name, setup.settings.mode), (None, Mode::Classic));
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused_with_the_form() {
+        for flag in ["--bind", "--advertise", "--http", "--neighbor"] {
+            let refused = Cli::try_parse_from(["kv-demo", "node", flag, "127.0.0.1"]).unwrap_err();
+            assert!(refused.to_string().contains("IP:PORT, such as 127.0.0.1:7946"), "{refused}");
+        }
+        assert!(Cli::try_parse_from(["kv-demo", "members", "--http", "localhost:30500"]).is_ok());
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn run_node(args: cli::NodeArgs) -> Outcome {
 }
 
 fn print_members(args: &MembersArgs) -> Outcome {
-    let (door, mut out) = (Door::new(args.http), io::stdout().lock());
+    let (door, mut out) = (Door::new(args.http.clone()), io::stdout().lock());
     if args.watch {
         members::watch(&door, args.format, &mut out)?;
     } else {

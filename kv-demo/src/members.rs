@@ -1,7 +1,6 @@
 //! Asking a running node about its members, over its HTTP door.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -9,6 +8,7 @@ use comfy_table::Table;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::config::SeedAddr;
 use crate::node::{Change, MembersView};
 use crate::report::STYLE;
 
@@ -38,7 +38,7 @@ pub enum AskError {
     )]
     Unreachable {
         /// The door asked.
-        door: SocketAddr,
+        door: SeedAddr,
         /// Why.
         reason: String,
     },
@@ -46,7 +46,7 @@ pub enum AskError {
     #[error("what answers at http://{door}/ is no kv-demo node of this version ({reason})")]
     Stranger {
         /// The door asked.
-        door: SocketAddr,
+        door: SeedAddr,
         /// Why.
         reason: String,
     },
@@ -58,20 +58,20 @@ pub enum AskError {
 /// A node's HTTP door, seen from outside.
 #[derive(Debug)]
 pub struct Door {
-    addr: SocketAddr,
+    addr: SeedAddr,
     agent: ureq::Agent,
 }
 
 impl Door {
-    /// The door at `addr`.
+    /// The door at `addr`, which may be a host name.
     #[must_use]
-    pub fn new(addr: SocketAddr) -> Self {
+    pub fn new(addr: impl Into<SeedAddr>) -> Self {
         let patience = PATIENCE + WATCH_WAIT;
         let config = ureq::Agent::config_builder()
             .timeout_connect(Some(PATIENCE))
             .timeout_global(Some(patience))
             .build();
-        Self { addr, agent: config.into() }
+        Self { addr: addr.into(), agent: config.into() }
     }
 
     /// The node's members.
@@ -106,7 +106,7 @@ impl Door {
         let mut answer =
             self.agent.get(self.url(path)).call().map_err(|error| self.unreachable(&error))?;
         let body = answer.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
-        let stranger = |reason: String| AskError::Stranger { door: self.addr, reason };
+        let stranger = |reason: String| AskError::Stranger { door: self.addr.clone(), reason };
         let body = body.map_err(|error| stranger(error.to_string()))?;
         serde_json::from_slice(&body).map_err(|error| stranger(error.to_string()))
     }
@@ -116,7 +116,7 @@ impl Door {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> AskError {
-        AskError::Unreachable { door: self.addr, reason: error.to_string() }
+        AskError::Unreachable { door: self.addr.clone(), reason: error.to_string() }
     }
 }
 
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_door_that_nobody_opens_is_named_with_the_fix() {
-        let door: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let door: SeedAddr = "127.0.0.1:1".parse().unwrap();
         let error = Door::new(door).members().unwrap_err().to_string();
         assert!(error.contains("127.0.0.1:1") && error.contains("--http"), "{error}");
         assert_eq!(error.lines().count(), 1);

@@ -47,13 +47,37 @@ pub struct Peer<W: Write> {
     mode: Mode,
     replica: Replica,
     trace: Option<TraceWriter<W>>,
+    complaints: Throttle,
+}
+
+/// Lets one complaint a second through and counts the others: peers decide how many there are.
+#[derive(Debug, Default)]
+struct Throttle {
+    next_ms: u64,
+    suppressed: u64,
+}
+
+impl Throttle {
+    const PAUSE_MS: u64 = 1_000;
+
+    /// How many were suppressed since the last one that passed; `None` if this one is, too.
+    const fn pass(&mut self, wall: Wall) -> Option<u64> {
+        let now = wall.ms();
+        // A clock that was set back does not silence for long.
+        if now < self.next_ms && self.next_ms - now <= Self::PAUSE_MS {
+            self.suppressed += 1;
+            return None;
+        }
+        self.next_ms = now + Self::PAUSE_MS;
+        Some(core::mem::replace(&mut self.suppressed, 0))
+    }
 }
 
 impl<W: Write> Peer<W> {
     /// An empty replica; it belongs to nobody until [`adopt`](Self::adopt).
     #[must_use]
     pub fn new(mode: Mode, trace: Option<TraceWriter<W>>) -> Self {
-        Self { mode, replica: Replica::new(mode, b""), trace }
+        Self { mode, replica: Replica::new(mode, b""), trace, complaints: Throttle::default() }
     }
 
     /// Tells whose replica it is, and begins the trace under a label.
@@ -110,7 +134,11 @@ impl<W: Write> Peer<W> {
     pub fn receive(&mut self, wall: Wall, arrival: &Arrival<'_>) {
         let received = self.replica.receive(wall.ms(), arrival.channel, arrival.payload);
         let thesis_id = received.unwrap_or_else(|error| {
-            tracing::warn!(from = %arrival.from, %error, "a message was not applied");
+            if let Some(suppressed) = self.complaints.pass(wall) {
+                tracing::warn!(
+                    from = %arrival.from, %error, suppressed, "a message was not applied"
+                );
+            }
             None
         });
         let event = Event::Recv {
@@ -124,12 +152,18 @@ impl<W: Write> Peer<W> {
 
     /// Merges what a peer told in a push/pull.
     pub fn merge_state(&mut self, wall: Wall, from: SocketAddr, state: &[u8]) {
-        match self.replica.merge_state(wall.ms(), state) {
-            Ok(0) => {}
-            Ok(refused) => {
-                tracing::warn!(%from, refused, "entries of a peer's state were not applied");
+        let merged = self.replica.merge_state(wall.ms(), state);
+        if matches!(merged, Ok(0)) {
+            return;
+        }
+        let Some(suppressed) = self.complaints.pass(wall) else { return };
+        match merged {
+            Ok(refused) => tracing::warn!(
+                %from, refused, suppressed, "entries of a peer's state were not applied"
+            ),
+            Err(error) => {
+                tracing::warn!(%from, %error, suppressed, "a peer's state makes no sense");
             }
-            Err(error) => tracing::warn!(%from, %error, "a peer's state makes no sense"),
         }
     }
 
@@ -210,4 +244,22 @@ const fn why(cause: Cause) -> Why {
 
 fn tag(id: &RumorId) -> RumorTag {
     RumorTag(id.short().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_complaint_a_second_passes_and_the_others_are_counted() {
+        let at = |ms: u64| Wall(ms * 1_000_000);
+        let mut complaints = Throttle::default();
+        assert_eq!(complaints.pass(at(5_000)), Some(0));
+        for ms in 5_000..5_999 {
+            assert_eq!(complaints.pass(at(ms)), None);
+        }
+        assert_eq!(complaints.pass(at(6_000)), Some(999));
+        assert_eq!(complaints.pass(at(1_000)), Some(0), "the clock was set back");
+        assert_eq!(complaints.pass(at(1_999)), None);
+    }
 }

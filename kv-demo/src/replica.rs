@@ -61,6 +61,9 @@ pub enum WriteError {
 /// Why a peer's message was not applied; it was counted and nothing changed.
 #[derive(Debug, Error)]
 pub enum ReadError {
+    /// It belongs to another application.
+    #[error("channel {} is none of the store's: which application sends on it?", .0.0)]
+    UnknownChannel(Channel),
     /// It is no message of the store.
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -78,6 +81,8 @@ pub enum ReadError {
 /// What was not applied, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
+    /// Messages of channels that are none of the store's.
+    pub unknown_channel: u64,
     /// Messages that are none of the store's.
     pub malformed: u64,
     /// Writes whose time lies too far ahead: the writer's clock is off.
@@ -89,6 +94,7 @@ pub struct Refused {
 impl Refused {
     const fn count(&mut self, error: &ReadError) {
         match error {
+            ReadError::UnknownChannel(_) => self.unknown_channel += 1,
             ReadError::Codec(_) | ReadError::Thesis(_) => self.malformed += 1,
             ReadError::FarFuture(_) => self.far_future += 1,
             ReadError::Store(_) => self.by_store += 1,
@@ -220,7 +226,8 @@ impl Replica {
     ) -> Result<Option<MessageId>, ReadError> {
         let result = match channel {
             CHANNEL => self.receive_own(wall_ms, payload).map(|()| None),
-            _ => self.receive_thesis(wall_ms, payload).map(Some),
+            Channel::BARE => self.receive_thesis(wall_ms, payload).map(Some),
+            unknown => Err(ReadError::UnknownChannel(unknown)),
         };
         if let Err(error) = &result {
             self.refused.count(error);
@@ -387,6 +394,16 @@ mod tests {
         let binary = Some(Bytes::from_static(b"\xff"));
         assert!(matches!(thesis.prepare(NOW, b"k", binary, 1_400), Err(WriteError::Thesis(_))));
         assert_eq!(a.store().len() + thesis.store().len(), 0);
+    }
+
+    #[test]
+    fn a_message_of_another_application_is_not_applied() {
+        let mut thesis = Replica::new(Mode::ThesisClassic, b"a");
+        let add = write(&mut thesis, "k", Some("v"));
+        let mut b = Replica::new(Mode::Classic, b"b");
+        let refused = b.receive(NOW, Channel(2), &add.payload);
+        assert!(matches!(refused, Err(ReadError::UnknownChannel(Channel(2)))));
+        assert_eq!((b.refused().unknown_channel, get(&b, "k")), (1, None));
     }
 
     #[test]

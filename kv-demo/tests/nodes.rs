@@ -71,14 +71,30 @@ fn the_door_says_in_one_line_what_is_wrong_with_a_request() {
         ("/get", 400, "?key=K"),
         ("/add?key=&val=v", 400, "key is empty"),
         (&format!("/add?key=k&val={long}"), 413, "shorten the value"),
+        ("/add?key=a&key=b&val=v", 400, "more than once"),
+        ("/add?key=k&val=100%", 400, "%25"),
+        ("/get?key=%zz", 400, "%25"),
+        ("/events?after=x", 400, "whole number"),
     ] {
         let (found, text) = a.get(path);
         assert_eq!(found, status, "{path}: {text}");
         assert!(text.contains(hint) && text.lines().count() == 1, "{path}: {text}");
+        assert!(text.ends_with('\n'), "{path}: {text}");
     }
     assert_eq!(a.get("/nowhere").0, 404);
     assert!(a.get("/").1.contains("/members"));
     a.wait_value("k", None);
+}
+
+#[test]
+fn keys_and_values_are_bytes() {
+    let dir = Dir::new("bytes");
+    let a = Node::start(&dir, "a", &[]);
+    assert_eq!(a.get("/add?key=%ff&val=%fe%00+x").0, 200);
+    assert_eq!(a.get("/get?key=%fe").0, 404);
+    assert_eq!(a.get_bytes("/get?key=%ff"), (200, b"\xfe\x00 x".to_vec()));
+    assert_eq!(a.get("/del?key=%ff").0, 200);
+    assert_eq!(a.get("/get?key=%ff").0, 404);
 }
 
 #[test]
@@ -198,6 +214,25 @@ fn free_port_block(count: u16) -> u16 {
             .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         all_free.then_some(base)
     })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_runs_on_when_its_output_is_full() {
+    let base = free_port_block(1);
+    let (gossip, http) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut node = binary();
+    node.args(["node", "--bind", &gossip, "--http", &http]).stdout(full);
+    let mut process = node.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let door = kv_demo::members::Door::new(http.parse::<std::net::SocketAddr>().unwrap());
+    let live = wait_for("the node answers, or has ended", || match process.try_wait().unwrap() {
+        Some(_) => Some(None),
+        None => door.members().ok().map(|view| Some(view.live)),
+    });
+    let _ = process.kill();
+    process.wait().unwrap();
+    assert_eq!(live, Some(1));
 }
 
 #[test]

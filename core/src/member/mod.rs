@@ -14,9 +14,9 @@ use thiserror::Error;
 
 use crate::identity::{Incarnation, NAME_LEN_MAX, NodeName};
 use crate::time::Instant;
+use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-use crate::wire::{META_LEN_MAX, PROTOCOL_VERSIONS};
 pub(crate) use table::{MemberId, Record, Table};
 
 /// What a node believes about a member.
@@ -93,8 +93,6 @@ pub(crate) enum BadClaim {
     Meta,
     #[error("the version bytes are missing or contradict each other")]
     Versions,
-    #[error("the protocol versions have none in common with ours")]
-    Incompatible,
     #[error("the incarnation cannot be refuted")]
     Incarnation,
 }
@@ -121,17 +119,27 @@ impl<'a> Claim<'a> {
 }
 
 /// A zero or contradictory version in one record makes Go peers refuse every push/pull with
-/// whoever holds it (protocol page §4.9), so such a record must never enter the table.
+/// whoever holds it (protocol page §4.9), so such a record must never enter the table. Nor must one
+/// that [`can_exchange`] refuses.
 fn check_versions(versions: Versions) -> Result<(), BadClaim> {
     let [pmin, pmax, pcur] = versions.protocol();
     let [dmin, dmax, dcur] = versions.delegate();
     if pmin == 0 || pmin > pcur || pcur > pmax || dmin > dcur || dcur > dmax {
         return Err(BadClaim::Versions);
     }
-    if usize::from(pmin) > PROTOCOL_VERSIONS.1 {
-        return Err(BadClaim::Incompatible);
-    }
     Ok(())
+}
+
+/// Whether two nodes can exchange state: each speaks what the other understands (protocol page
+/// §4.9). One record that fails this with us makes every push/pull fail, with whomever.
+pub(crate) fn can_exchange(one: Versions, other: Versions) -> bool {
+    understands(one, other) && understands(other, one)
+}
+
+fn understands(listener: Versions, speaker: Versions) -> bool {
+    let within = |[min, max, _]: [u8; 3], [_, _, spoken]: [u8; 3]| min <= spoken && spoken <= max;
+    within(listener.protocol(), speaker.protocol())
+        && within(listener.delegate(), speaker.delegate())
 }
 
 /// Nobody can state a higher incarnation than the highest, so a statement with it could never be
@@ -433,10 +441,33 @@ mod tests {
             (&[1, 5, 6, 0, 0, 0], Some(BadClaim::Versions)),
             (&[3, 5, 2, 0, 0, 0], Some(BadClaim::Versions)),
             (&[1, 5, 2, 1, 1, 0], Some(BadClaim::Versions)),
-            (&[6, 7, 6, 0, 0, 0], Some(BadClaim::Incompatible)),
         ] {
             let vsn: &'static [u8] = Vec::leak(vsn.to_vec());
             assert_eq!(refused(|a| a.vsn = Blob::Borrowed(vsn)), verdict, "{vsn:?}");
+        }
+    }
+
+    #[test]
+    fn two_nodes_exchange_state_if_each_speaks_what_the_other_understands() {
+        let versions = |bytes: [u8; 6]| Versions::from_wire(&bytes).unwrap();
+        let ours = [1, 5, 2, 0, 0, 0];
+        let serf = [1, 5, 2, 2, 5, 4];
+        for (one, other, can) in [
+            (ours, ours, true),
+            (ours, [1, 4, 3, 0, 0, 0], true),
+            (ours, [2, 9, 5, 0, 0, 0], true),
+            (ours, [1, 7, 6, 0, 0, 0], false),
+            (ours, [3, 5, 3, 0, 0, 0], false),
+            (ours, [1, 5, 2, 0, 5, 0], true),
+            (ours, [1, 5, 2, 0, 5, 1], false),
+            (ours, serf, false),
+            (serf, [1, 5, 2, 2, 5, 2], true),
+            (serf, [1, 5, 2, 2, 5, 5], true),
+            (serf, [1, 5, 2, 5, 5, 5], false),
+        ] {
+            let (one, other) = (versions(one), versions(other));
+            assert_eq!(can_exchange(one, other), can, "{one:?} {other:?}");
+            assert_eq!(can_exchange(other, one), can, "{other:?} {one:?}");
         }
     }
 

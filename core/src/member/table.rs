@@ -102,9 +102,13 @@ pub(crate) struct Table {
     members_max: usize,
 }
 
-/// The table holds as many members as it may.
+/// The table holds as many members as it may, in all or at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TableFull;
+pub(crate) struct NoRoom;
+
+/// Most members at one address. An honest one has one live name and perhaps a few that are dead;
+/// each more makes every message from there cost a longer search.
+pub(crate) const MEMBERS_PER_ADDR_MAX: usize = 16;
 
 impl Table {
     pub(crate) fn new(rng_seed: [u8; 32], members_max: usize) -> Self {
@@ -152,10 +156,21 @@ impl Table {
     /// The member at an address. Where a dead and a live one share it, the live one; among equals
     /// the one that was here first.
     pub(crate) fn find_addr(&self, addr: SocketAddr) -> Option<MemberId> {
-        let here = self.by_addr.iter_hash(self.addr_hash.addr(addr)).copied();
-        here.filter(|&index| self.record(index).addr.socket_addr() == addr)
+        self.all_at(addr)
             .min_by_key(|&index| (!self.record(index).state.is_live(), index))
             .map(|index| self.id_of(index))
+    }
+
+    fn all_at(&self, addr: SocketAddr) -> impl Iterator<Item = u32> + '_ {
+        let candidates = self.by_addr.iter_hash(self.addr_hash.addr(addr)).copied();
+        candidates.filter(move |&index| self.record(index).addr.socket_addr() == addr)
+    }
+
+    fn check_room_at(&self, addr: NodeAddr) -> Result<(), NoRoom> {
+        if self.all_at(addr.socket_addr()).count() >= MEMBERS_PER_ADDR_MAX {
+            return Err(NoRoom);
+        }
+        Ok(())
     }
 
     /// The handles in probe order.
@@ -173,11 +188,12 @@ impl Table {
 
     /// Adds a member at a random place of the probe order, so that newcomers are not all probed
     /// last.
-    pub(crate) fn insert(&mut self, record: Record, rng: &mut Rng) -> Result<MemberId, TableFull> {
+    pub(crate) fn insert(&mut self, record: Record, rng: &mut Rng) -> Result<MemberId, NoRoom> {
         debug_assert!(self.find(record.name.as_bytes()).is_none(), "names are unique");
         if self.order.len() >= self.members_max {
-            return Err(TableFull);
+            return Err(NoRoom);
         }
+        self.check_room_at(record.addr)?;
         self.live += usize::from(record.state.is_live());
         let id = self.occupy(record);
         self.index_name(id.index);
@@ -196,16 +212,18 @@ impl Table {
         self.live = self.live + usize::from(state.is_live()) - usize::from(was_live);
     }
 
-    pub(crate) fn set_addr(&mut self, id: MemberId, addr: NodeAddr) {
-        let Some(old) = self.get(id).map(|record| record.addr) else { return };
+    pub(crate) fn set_addr(&mut self, id: MemberId, addr: NodeAddr) -> Result<(), NoRoom> {
+        let Some(old) = self.get(id).map(|record| record.addr) else { return Ok(()) };
         if old == addr {
-            return;
+            return Ok(());
         }
+        self.check_room_at(addr)?;
         self.unindex_addr(id.index, old);
         if let Some(record) = self.get_mut(id) {
             record.addr = addr;
         }
         self.index_addr(id.index);
+        Ok(())
     }
 
     /// Forgets the dead and left members but `me` whose state is older than `keep` and tells
@@ -347,7 +365,7 @@ mod tests {
         }
         let id = table.find(b"node-7").unwrap();
         assert_eq!(table.find_addr(addr(7)), Some(id));
-        table.set_addr(id, NodeAddr::from(addr(1_007)));
+        table.set_addr(id, NodeAddr::from(addr(1_007))).unwrap();
         assert_eq!(table.find_addr(addr(7)), None);
         assert_eq!(table.find_addr(addr(1_007)), Some(id));
         table.check();
@@ -398,7 +416,23 @@ mod tests {
         let (mut table, mut rng) = (Table::new([1; 32], 2), rng());
         assert!(table.insert(record("a", 1), &mut rng).is_ok());
         assert!(table.insert(record("b", 2), &mut rng).is_ok());
-        assert_eq!(table.insert(record("c", 3), &mut rng), Err(TableFull));
+        assert_eq!(table.insert(record("c", 3), &mut rng), Err(NoRoom));
+        table.check();
+    }
+
+    #[test]
+    fn members_at_one_address_are_limited() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        for index in 0..MEMBERS_PER_ADDR_MAX {
+            assert!(table.insert(record(&format!("{index}"), 1), &mut rng).is_ok());
+        }
+        assert_eq!(table.insert(record("one more", 1), &mut rng), Err(NoRoom));
+        let elsewhere = table.insert(record("elsewhere", 2), &mut rng).unwrap();
+        assert_eq!(table.set_addr(elsewhere, NodeAddr::from(addr(1))), Err(NoRoom));
+        assert_eq!(table.find_addr(addr(2)), Some(elsewhere));
+        let first = table.find(b"0").unwrap();
+        assert_eq!(table.set_addr(first, NodeAddr::from(addr(3))), Ok(()));
+        assert_eq!(table.set_addr(elsewhere, NodeAddr::from(addr(1))), Ok(()));
         table.check();
     }
 

@@ -128,16 +128,23 @@ impl Node {
             Intent::Direct { to, message } => {
                 self.datagram.begin(Cause::Direct);
                 let record = self.table.get(to)?;
+                let addr = record.addr.socket_addr();
                 let mut writer = self.writer(buf, checksum_for(record));
                 let written = writer.part(|out| {
                     out.put(&[USER_TYPE])?;
                     out.put(&message)
                 });
-                written.ok()?;
-                Some((record.addr.socket_addr(), writer.finish()))
+                self.expect_fit(written)?;
+                Some((addr, writer.finish()))
             }
             Intent::Connect { .. } | Intent::Write { .. } | Intent::Close { .. } => None,
         }
+    }
+
+    /// Counts a datagram that cannot be sent for lack of room.
+    fn expect_fit(&mut self, written: Result<(), Full>) -> Option<()> {
+        self.stats.packets_unfit += u64::from(written.is_err());
+        written.ok()
     }
 
     fn writer<'b>(&self, buf: &'b mut [u8], checksum: Checksum) -> PacketWriter<'b> {
@@ -171,15 +178,18 @@ impl Node {
                 node.ping(record, seq).encode(out)
             });
         }
+        let addr = record.addr.socket_addr();
         let mut writer = self.writer(buf, checksum_for(record));
-        writer.part(|out| self.ping(record, seq).encode(out)).ok()?;
         let accusation = Accusation {
             incarnation: record.incarnation,
             node: record.name.as_bytes().into(),
             from: self.name.as_bytes().into(),
         };
-        writer.part(|out| accusation.encode(MessageType::SUSPECT, out)).ok()?;
-        Some((record.addr.socket_addr(), writer.finish()))
+        let written = writer
+            .part(|out| self.ping(record, seq).encode(out))
+            .and_then(|()| writer.part(|out| accusation.encode(MessageType::SUSPECT, out)));
+        self.expect_fit(written)?;
+        Some((addr, writer.finish()))
     }
 
     fn compose_request(
@@ -190,8 +200,9 @@ impl Node {
         buf: &mut [u8],
     ) -> Option<(SocketAddr, usize)> {
         self.datagram.begin(Cause::ProbeRequest);
+        // A target that was reaped meanwhile needs no probe.
+        self.table.get(target)?;
         self.compose_to_member(relay, buf, |node, relay, out| {
-            // A target that was reaped meanwhile needs no probe: the empty part is refused.
             let target = node.table.get(target).ok_or(Full)?;
             let request = IndirectPing {
                 seq,
@@ -214,9 +225,10 @@ impl Node {
         message: impl FnOnce(&Self, &Record, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
         let record = self.table.get(to)?;
-        let mut writer = self.writer(buf, Checksum::Absent);
-        writer.part(|out| message(self, record, out)).ok()?;
         let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let mut writer = self.writer(buf, Checksum::Absent);
+        let written = writer.part(|out| message(self, record, out));
+        self.expect_fit(written)?;
         self.fill(&mut writer, self.piggyback(), form);
         Some((addr, writer.finish()))
     }
@@ -230,7 +242,8 @@ impl Node {
         message: impl FnOnce(&mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
         let mut writer = self.writer(buf, Checksum::Absent);
-        writer.part(message).ok()?;
+        let written = writer.part(message);
+        self.expect_fit(written)?;
         let member = self.table.find_addr(to).and_then(|id| self.table.get(id));
         if let Some(form) = member.map(Recipient::of) {
             self.fill(&mut writer, self.piggyback(), form);
@@ -268,9 +281,11 @@ impl Node {
             from = after;
             let Some(record) = self.table.get(id) else { continue };
             let Some(form) = rumor.form_for(record.takes_envelopes()) else { continue };
+            let addr = record.addr.socket_addr();
             let mut writer = self.writer(buf, checksum_for(record));
-            if writer.part(|out| rumor.encode(form, self.now, out)).is_ok() {
-                sent = Some((record.addr.socket_addr(), writer.finish()));
+            let written = writer.part(|out| rumor.encode(form, self.now, out));
+            if self.expect_fit(written).is_some() {
+                sent = Some((addr, writer.finish()));
             }
         }
         sent.as_ref()?;

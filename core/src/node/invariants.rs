@@ -16,6 +16,8 @@ impl Node {
         self.rumors.check();
         self.outbox.check();
         self.streams.check();
+        let deadlines_max = 2 * self.table.len();
+        assert!(self.suspicions.len() <= deadlines_max, "old deadlines of suspicions are bounded");
         let me = self.my_record();
         assert_eq!(me.name, self.name, "our own record carries our name");
         assert_eq!(me.incarnation, self.incarnation, "our own incarnation is the one announced");

@@ -11,10 +11,11 @@ use crate::event::Fact;
 use crate::identity::{Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Subject, Table,
-    judge_alive, judge_dead, judge_suspect,
+    can_exchange, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
+use crate::time::Instant;
 use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
 use crate::wire::msgpack::Blob;
 use crate::wire::tags::Advert;
@@ -89,6 +90,11 @@ impl Node {
         let known = self.table.find(claim.name);
         let subject = self.subject(known);
         if subject == Subject::Me && self.leaving != Leaving::No {
+            return;
+        }
+        // About ourselves it is refuted: Go peers believe it.
+        if subject == Subject::Other && !can_exchange(self.my_record().versions, claim.versions) {
+            self.stats.claims_refused += 1;
             return;
         }
         let record = known.and_then(|id| self.table.get(id));
@@ -186,7 +192,10 @@ impl Node {
     }
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
-        self.table.set_addr(id, claim.addr);
+        if self.table.set_addr(id, claim.addr).is_err() {
+            self.stats.members_refused += 1;
+            return;
+        }
         let Some(record) = self.table.get_mut(id) else { return };
         let (before, old_state) = (Arc::clone(&record.meta), record.state);
         let old_epoch = record.advert.map(|advert| advert.epoch);
@@ -250,12 +259,13 @@ impl Node {
     fn begin_suspicion(&mut self, id: MemberId, incarnation: Incarnation, accuser: NodeName) {
         let by = self.table.find(accuser.as_bytes());
         let suspicion = Suspicion::start(self.now, self.suspicion_bounds(), by);
-        self.suspicions.push(Reverse((suspicion.deadline(), id)));
+        let deadline = suspicion.deadline();
         self.table.set_state(id, MemberState::Suspect, self.now);
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
         record.suspicion = Some(Box::new(suspicion));
         let name = record.name.clone();
+        self.schedule_verdict(deadline, id);
         self.queue_update(Update::Suspect { member: id, from: accuser.clone() });
         self.tell(Fact::Suspected { name, accuser, incarnation });
     }
@@ -271,8 +281,25 @@ impl Node {
         let Some(suspicion) = record.suspicion.as_mut() else { return };
         if suspicion.confirm(by) {
             let deadline = suspicion.deadline();
-            self.suspicions.push(Reverse((deadline, id)));
+            self.schedule_verdict(deadline, id);
             self.queue_update(Update::Suspect { member: id, from: accuser });
+        }
+    }
+
+    fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
+        self.suspicions.push(Reverse((deadline, id)));
+        self.tidy_suspicions();
+    }
+
+    /// A refuted, shortened or reaped suspicion leaves its old deadline behind. They are thrown out
+    /// when they are the larger part, so that a quick alternation of suspicion and refutation
+    /// costs no memory.
+    fn tidy_suspicions(&mut self) {
+        if self.suspicions.len() > 2 * self.table.len() {
+            let running = self.table.iter().filter_map(|(id, record)| {
+                record.suspicion.as_ref().map(|suspicion| Reverse((suspicion.deadline(), id)))
+            });
+            self.suspicions = running.collect();
         }
     }
 
@@ -296,7 +323,7 @@ impl Node {
             && at <= self.now
         {
             self.suspicions.pop();
-            // A refuted, shortened or reaped suspicion leaves its old deadline behind.
+            // It may be an old deadline of a suspicion that has ended or was shortened.
             let Some(record) = self.table.get(id) else { continue };
             let Some(suspicion) = &record.suspicion else { continue };
             if suspicion.deadline() > self.now {
@@ -440,5 +467,6 @@ impl Node {
             self.updates.remove(id.as_u64());
             self.tell(Fact::Reaped { name });
         }
+        self.tidy_suspicions();
     }
 }

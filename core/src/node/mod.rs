@@ -170,6 +170,12 @@ pub enum SendError {
     /// As many streams are open as may be.
     #[error("too many streams are open")]
     TooManyStreams,
+    /// What waits to be written and what has come in part fills the buffers of all streams.
+    #[error("the buffers of all streams together would exceed {max} bytes")]
+    BuffersFull {
+        /// The limit in bytes.
+        max: usize,
+    },
 }
 
 /// A member of a cluster, as a pure state machine. See the [crate documentation](crate) for the
@@ -196,6 +202,8 @@ pub struct Node {
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
+    /// When to see to rumours that nobody can be told.
+    stranded_at: Option<Instant>,
     links: Links,
 
     seeds: Seeds,
@@ -253,6 +261,7 @@ impl Node {
             leaving: Leaving::No,
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
+            stranded_at: None,
             links: Links::new(&params.neighbors),
             seeds: Seeds::default(),
             streams: Streams::default(),
@@ -323,7 +332,7 @@ impl Node {
 
     /// Introduces this node to the cluster through these members. Each is tried again, with
     /// growing pauses, until it answers. This node's own address is skipped, and so is everything
-    /// beyond [`SEEDS_MAX`](crate::SEEDS_MAX) at a time.
+    /// beyond [`SEEDS_MAX`](crate::SEEDS_MAX) at a time, which is counted.
     pub fn join(&mut self, now: Instant, seeds: &[SocketAddr]) {
         self.enter(now);
         if self.leaving != Leaving::No {
@@ -331,10 +340,18 @@ impl Node {
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
             if !self.seeds.add(seed, self.now) {
-                self.stats.streams_refused += 1;
+                self.stats.seeds_refused += 1;
             }
         }
         self.try_due_seeds();
+    }
+
+    /// Gives up on addresses that were given to [`join`](Self::join) and have not answered. An
+    /// attempt under way goes on, and is not repeated.
+    pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
+        for &seed in seeds {
+            self.seeds.remove(seed);
+        }
     }
 
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has

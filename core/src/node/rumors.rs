@@ -11,7 +11,7 @@ use crate::config::Mode;
 use crate::event::{Delivery, Fact, Sender};
 use crate::identity::{Channel, NodeName};
 use crate::member::MemberId;
-use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic};
+use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic, content_key};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
 use crate::wire::message::MessageType;
@@ -33,7 +33,12 @@ impl Node {
 
     fn on_rumor(&mut self, arrival: Arrival<'_>) {
         let from = self.table.find_addr(arrival.from);
-        if self.rumors.observe(self.now, arrival.key) {
+        let first = if self.params.rumor_mode.is_thesis() {
+            self.rumors.observe(self.now, arrival.key)
+        } else {
+            self.rumors.observe_in_either_form(self.now, &arrival)
+        };
+        if first {
             let Some(rumor) = self.copy_rumor(arrival) else { return };
             self.stats.rumors_received += 1;
             self.rumors.remember(self.now, &rumor);
@@ -89,6 +94,10 @@ impl Node {
         });
         self.stats.rumors_started += 1;
         self.rumors.observe(self.now, rumor.key);
+        if channel == Channel::BARE {
+            // A plain peer may pass it back bare.
+            self.rumors.observe(self.now, content_key(payload));
+        }
         self.rumors.remember(self.now, &rumor);
         self.spread(rumor, None);
         Ok(id)
@@ -101,6 +110,11 @@ impl Node {
         } else {
             Data::overhead(self.name.as_bytes().len())
         };
+        self.datagram_room(header)
+    }
+
+    /// The largest payload of one user message that fits a datagram behind a header of our own.
+    fn datagram_room(&self, header: usize) -> usize {
         let around = self.datagram_overhead() + 1 + header;
         self.params.packet_size_max().saturating_sub(around)
     }
@@ -129,6 +143,7 @@ impl Node {
             self.enqueue_rumor(rumor, 0);
             return;
         }
+        self.watch_for_stranded_rumors();
         let copies = self.links.count_live(&self.table, self.me, from);
         if copies > 0 {
             self.intend(Intent::Forward { rumor: Arc::clone(&rumor), except: from, next: 0 });
@@ -138,7 +153,35 @@ impl Node {
     }
 
     fn enqueue_rumor(&mut self, rumor: Arc<Rumor>, transmits: u32) {
+        self.watch_for_stranded_rumors();
         self.stats.rumors_dropped += self.rumors.enqueue(rumor, transmits) as u64;
+    }
+
+    fn watch_for_stranded_rumors(&mut self) {
+        // The original keeps them for ever, and so do its modes.
+        if self.stranded_at.is_none() && !self.params.rumor_mode.is_thesis() {
+            self.stranded_at = Some(self.now + self.params.payload_cache_for);
+        }
+    }
+
+    /// Drops old rumours while there is nobody to tell them to: no tick would.
+    pub(super) fn expire_stranded_rumors(&mut self) {
+        let keep = self.params.payload_cache_for;
+        if !self.has_audience() {
+            self.stats.rumors_dropped += self.rumors.expire(self.now, keep) as u64;
+        }
+        self.stranded_at = (self.rumors.waiting() > 0).then(|| self.now + keep);
+    }
+
+    /// Whether anything that this node sends by itself could carry rumours.
+    fn has_audience(&self) -> bool {
+        if self.table.live() < 2 {
+            return false;
+        }
+        let rides = self.params.rumor_piggyback && self.params.probe_interval.is_some();
+        let linked = !self.params.rumor_mode.follows_links()
+            || self.links.count_live(&self.table, self.me, None) > 0;
+        rides || (self.params.gossip_interval.is_some() && linked)
     }
 
     /// How often each rumour is sent: by the number of live members, as the original counts.
@@ -201,9 +244,10 @@ impl Node {
             return Err(SendError::NotUnderstood);
         }
         let len = payload.len();
+        let header = if enveloped { Envelope::DIRECT_OVERHEAD } else { 0 };
         let max = match delivery {
-            Delivery::BestEffort => self.rumor_payload_max(),
-            Delivery::Reliable => USER_MESSAGE_MAX as usize - 6,
+            Delivery::BestEffort => self.datagram_room(header),
+            Delivery::Reliable => USER_MESSAGE_MAX as usize - header,
         };
         if len > max {
             return Err(SendError::TooLarge { len, max });
@@ -238,7 +282,7 @@ struct Enveloped;
 
 /// The bytes of a user message for one recipient, after memberlist's type byte.
 fn direct_message(channel: Channel, payload: &[u8], enveloped: Option<Enveloped>) -> Bytes {
-    let mut message = alloc::vec::Vec::with_capacity(payload.len() + 6);
+    let mut message = alloc::vec::Vec::with_capacity(payload.len() + Envelope::DIRECT_OVERHEAD);
     if enveloped.is_none() {
         message.extend_from_slice(payload);
     } else {

@@ -22,9 +22,9 @@ pub struct Stats {
     pub messages_malformed: u64,
     /// Parts that a compound announced and did not hold.
     pub parts_cut_off: u64,
-    /// Statements about members that make no sense.
+    /// Statements about members that make no sense, or whose versions do not fit ours.
     pub claims_refused: u64,
-    /// New members refused because the table is full.
+    /// New members refused because the table is full or 16 others have their address.
     pub members_refused: u64,
     /// Statements that two nodes share a name.
     pub conflicts: u64,
@@ -68,20 +68,30 @@ pub struct Stats {
     /// User messages whose envelope is unknown or malformed.
     pub envelopes_refused: u64,
 
+    /// Datagrams that were not sent because their first message does not fit one: names or a label
+    /// too long for `packet_size_max`.
+    pub packets_unfit: u64,
     /// Datagrams that were not sent because too many were pending.
     pub outbox_overflows: u64,
     /// Events dropped because nobody polled them.
     pub events_dropped: u64,
+    /// Addresses to join that were refused because as many as may be have yet to answer.
+    pub seeds_refused: u64,
     /// Streams opened and accepted.
     pub streams: u64,
     /// Streams refused because too many were open.
     pub streams_refused: u64,
+    /// Streams ended and messages refused because the buffers of all streams were full.
+    pub stream_buffers_full: u64,
     /// Streams that failed, timed out or carried nonsense.
     pub streams_failed: u64,
     /// Push/pulls that this node began and completed.
     pub push_pulls_completed: u64,
     /// Push/pulls that this node answered.
     pub push_pulls_served: u64,
+    /// Halves of push/pulls that went out without the application's state because it is longer than
+    /// peers accept.
+    pub channel_states_unsent: u64,
     /// Push/pulls refused because protocol versions do not fit together.
     pub push_pulls_incompatible: u64,
 

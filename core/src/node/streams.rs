@@ -113,7 +113,7 @@ enum UserState {
 pub(super) struct Streams {
     open: BTreeMap<StreamId, Stream>,
     next_id: u64,
-    /// Bytes in all inboxes.
+    /// Bytes in all inboxes and all that wait to be written.
     buffered: usize,
 }
 
@@ -134,13 +134,23 @@ impl Streams {
     fn insert(&mut self, stream: Stream) -> StreamId {
         let id = StreamId(self.next_id);
         self.next_id += 1;
+        self.buffered += stream.outgoing.len();
         self.open.insert(id, stream);
         id
     }
 
+    /// Replaces what waits to be written to a stream.
+    fn set_outgoing(&mut self, id: StreamId, outgoing: Vec<u8>) {
+        let Some(stream) = self.open.get_mut(&id) else { return };
+        self.buffered -= stream.outgoing.len();
+        self.buffered += outgoing.len();
+        stream.outgoing = outgoing;
+        stream.written = 0;
+    }
+
     fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.open.remove(&id)?;
-        self.buffered -= stream.inbox.len();
+        self.buffered -= stream.inbox.len() + stream.outgoing.len();
         Some(stream)
     }
 
@@ -155,7 +165,8 @@ impl Streams {
     }
 
     pub(super) fn check(&self) {
-        let buffered: usize = self.open.values().map(|stream| stream.inbox.len()).sum();
+        let held = |stream: &Stream| stream.inbox.len() + stream.outgoing.len();
+        let buffered: usize = self.open.values().map(held).sum();
         assert_eq!(buffered, self.buffered, "the buffered bytes are counted");
     }
 }
@@ -164,8 +175,7 @@ impl Node {
     // ── Opening ─────────────────────────────────────────────────────────────────────────────────
 
     pub(super) fn on_accept(&mut self, from: SocketAddr) -> Option<StreamId> {
-        // An eighth is kept for streams of our own: a flood must not keep us from joining.
-        let served_max = self.params.streams_max - self.params.streams_max / 8;
+        let served_max = served_share(self.params.streams_max);
         if self.streams.open.len() >= served_max
             || self.streams.served_for(from.ip()) >= self.params.streams_per_peer_max
         {
@@ -249,6 +259,8 @@ impl Node {
         let mut outgoing = self.labelled();
         let written = put_user_message(&mut outgoing, message);
         debug_assert!(written.is_ok(), "the length was checked");
+        self.check_buffers(Role::Message, outgoing.len())
+            .map_err(|max| SendError::BuffersFull { max })?;
         let stream = self.dial(addr, Role::Message, outgoing);
         stream.map(drop).ok_or(SendError::TooManyStreams)
     }
@@ -308,11 +320,39 @@ impl Node {
             }
             Role::Message | Role::Serve => None,
         };
-        let Some(stream) = self.streams.open.get_mut(&id) else { return };
-        if let Some(request) = request {
-            stream.outgoing = request;
+        match request {
+            Some(request) => {
+                // A failure is told with the stream's end.
+                let _ = self.write_all(id, request);
+            }
+            None => self.start_writing(id),
         }
+    }
+
+    /// Writes a whole message, if the buffers have room for it; else the stream ends.
+    fn write_all(&mut self, id: StreamId, bytes: Vec<u8>) -> Result<(), StreamError> {
+        let Some(stream) = self.streams.open.get(&id) else { return Ok(()) };
+        if let Err(max) = self.check_buffers(stream.role, bytes.len()) {
+            let error = StreamError::BuffersFull { max };
+            self.fail(id, StreamFailure::Answer(error), Ending::Close);
+            return Err(error);
+        }
+        self.streams.set_outgoing(id, bytes);
         self.start_writing(id);
+        Ok(())
+    }
+
+    /// Whether so many more bytes may be held for a stream of this role; else the limit.
+    fn check_buffers(&mut self, role: Role, more: usize) -> Result<(), usize> {
+        let max = match role {
+            Role::Serve => served_share(self.params.stream_buffers_max),
+            Role::PushPull { .. } | Role::Message => self.params.stream_buffers_max,
+        };
+        if self.streams.buffered + more > max {
+            self.stats.stream_buffers_full += 1;
+            return Err(max);
+        }
+        Ok(())
     }
 
     fn start_writing(&mut self, id: StreamId) {
@@ -329,27 +369,24 @@ impl Node {
             self.intend(Intent::Write { stream: id });
             return;
         }
-        stream.outgoing = Vec::new();
-        stream.written = 0;
         match stream.role {
             Role::PushPull { .. } => {
                 stream.phase = Phase::Waiting;
                 stream.deadline = self.now + self.params.stream_timeout;
+                self.streams.set_outgoing(id, Vec::new());
             }
             Role::Message | Role::Serve => self.close(id),
         }
     }
 
     fn on_bytes(&mut self, id: StreamId, bytes: &[u8]) -> Result<(), StreamError> {
-        let Some(stream) = self.streams.open.get_mut(&id) else {
-            return Err(StreamError::UnknownStream);
-        };
+        let stream = self.streams.open.get(&id).ok_or(StreamError::UnknownStream)?;
+        let room = self.check_buffers(stream.role, bytes.len());
+        let stream = self.streams.open.get_mut(&id).ok_or(StreamError::UnknownStream)?;
         let before = stream.inbox.len();
-        let max = self.params.stream_buffers_max;
-        let progress = if self.streams.buffered + bytes.len() > max {
-            Err(StreamError::BuffersFull { max })
-        } else {
-            stream.inbox.push(bytes, &self.params.label)
+        let progress = match room {
+            Ok(()) => stream.inbox.push(bytes, &self.params.label),
+            Err(max) => Err(StreamError::BuffersFull { max }),
         };
         self.streams.buffered += stream.inbox.len() - before;
         match progress {
@@ -388,7 +425,7 @@ impl Node {
         message: StreamMessage<'_>,
     ) -> Result<(), StreamError> {
         match message {
-            StreamMessage::Ping(ping) => self.serve_ping(id, &ping),
+            StreamMessage::Ping(ping) => return self.serve_ping(id, &ping),
             StreamMessage::PushPull(exchange) => return self.serve_push_pull(id, peer, exchange),
             StreamMessage::User(bytes) => {
                 self.on_reliable(peer, bytes);
@@ -402,16 +439,16 @@ impl Node {
         Ok(())
     }
 
-    fn serve_ping(&mut self, id: StreamId, ping: &Ping<'_>) {
+    fn serve_ping(&mut self, id: StreamId, ping: &Ping<'_>) -> Result<(), StreamError> {
         if !ping.node.is_empty() && *ping.node != *self.name.as_bytes() {
             self.stats.pings_for_others += 1;
             self.close(id);
-            return;
+            return Ok(());
         }
         let mut answer = Vec::new();
         let written = Ack { seq: ping.seq, ..Ack::default() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
-        self.answer(id, answer);
+        self.write_all(id, answer)
     }
 
     fn serve_push_pull(
@@ -423,20 +460,13 @@ impl Node {
         // Our view goes out as it was before theirs came in, as memberlist does it.
         let mut answer = Vec::new();
         self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
+        self.write_all(id, answer)?;
         if let Err(error) = self.merge(peer, &exchange) {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
             return Err(error);
         }
         self.stats.push_pulls_served += 1;
-        self.answer(id, answer);
         Ok(())
-    }
-
-    fn answer(&mut self, id: StreamId, bytes: Vec<u8>) {
-        if let Some(stream) = self.streams.open.get_mut(&id) {
-            stream.outgoing = bytes;
-        }
-        self.start_writing(id);
     }
 
     fn on_reliable(&mut self, peer: SocketAddr, bytes: &[u8]) {
@@ -488,7 +518,7 @@ impl Node {
 
     fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
         let Aim::Join { seed } = aim else { return };
-        self.seeds.reached(seed);
+        self.seeds.remove(seed);
         self.tell(Fact::SeedReached { seed });
         // A join begins with a stranger: what either side held back for that reason is exchanged
         // now that both know each other.
@@ -513,7 +543,7 @@ impl Node {
     }
 
     /// Writes one half of an exchange: every member that we know, then the application's state.
-    fn put_push_pull(&self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
+    fn put_push_pull(&mut self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
         let state = self.user_state(form);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let header = PushPullHeader {
@@ -530,7 +560,7 @@ impl Node {
         bytes.extend_from_slice(&state);
     }
 
-    fn user_state(&self, form: UserState) -> Vec<u8> {
+    fn user_state(&mut self, form: UserState) -> Vec<u8> {
         let mut state = Vec::new();
         match form {
             UserState::Nothing => {}
@@ -545,8 +575,12 @@ impl Node {
                 debug_assert!(written.is_ok(), "a vector is never full");
             }
         }
-        // A peer would refuse the whole exchange; membership matters more.
-        if state.len() > USER_STATE_MAX as usize { Vec::new() } else { state }
+        if state.len() > USER_STATE_MAX as usize {
+            // A peer would refuse the whole exchange; membership matters more.
+            self.stats.channel_states_unsent += 1;
+            return Vec::new();
+        }
+        state
     }
 
     /// Applies a peer's half of an exchange, all or nothing.
@@ -589,12 +623,13 @@ impl Node {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
             return;
         }
-        self.stats.count_failed_stream();
         let text = error.to_string();
         let mut answer = Vec::new();
         let written = Refusal { error: text.as_bytes().into() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
-        self.answer(id, answer);
+        if self.write_all(id, answer).is_ok() {
+            self.stats.count_failed_stream();
+        }
     }
 
     fn close(&mut self, id: StreamId) {
@@ -624,6 +659,12 @@ impl Node {
             self.tell(Fact::SeedFailed { seed, attempts, retry_after, reason });
         }
     }
+}
+
+/// The part of a limit that streams which peers opened may use up. An eighth is kept for our own:
+/// a flood must not keep us from joining.
+const fn served_share(limit: usize) -> usize {
+    limit - limit / 8
 }
 
 /// Whether the embedder still holds the stream.

@@ -73,11 +73,12 @@ fn next_tick(at: Instant, interval: Duration, now: Instant) -> Instant {
 /// The parts of a node that want to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
-    ProbeTick,
     Probe,
+    ProbeTick,
     Relays,
     Suspicions,
     Gossip,
+    Stranded,
     PushPull,
     Seeds,
     Streams,
@@ -85,17 +86,19 @@ enum Timer {
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 9] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 10] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => None,
         };
         [
-            (Timer::ProbeTick, self.ticks.probe),
+            // The end of a probe and the next tick fall on one instant: the end makes way.
             (Timer::Probe, self.probe.as_ref().map(Probe::deadline)),
+            (Timer::ProbeTick, self.ticks.probe),
             (Timer::Relays, self.relay_deadline()),
             (Timer::Suspicions, self.suspicions.peek().map(|entry| entry.0.0)),
             (Timer::Gossip, self.ticks.gossip),
+            (Timer::Stranded, self.stranded_at),
             (Timer::PushPull, self.ticks.push_pull),
             (Timer::Seeds, self.seeds.deadline()),
             (Timer::Streams, self.streams.deadline()),
@@ -119,11 +122,12 @@ impl Node {
 
     fn fire(&mut self, timer: Timer) {
         match timer {
-            Timer::ProbeTick => self.on_probe_tick(),
             Timer::Probe => self.run_probe(),
+            Timer::ProbeTick => self.on_probe_tick(),
             Timer::Relays => self.run_relays(),
             Timer::Suspicions => self.run_suspicions(),
             Timer::Gossip => self.on_gossip_tick(),
+            Timer::Stranded => self.expire_stranded_rumors(),
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),

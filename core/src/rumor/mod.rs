@@ -107,6 +107,12 @@ pub(crate) fn content_key(payload: &[u8]) -> RumorKey {
     RumorKey(hash::agreed(&[&[0], payload]))
 }
 
+/// What is noted beside the key of a bare user message that was new when it came: no numbered
+/// form of it had come before.
+const fn came_bare(content: RumorKey) -> RumorKey {
+    RumorKey(!content.0)
+}
+
 /// A rumour that this node holds.
 #[derive(Debug)]
 pub(crate) struct Rumor {
@@ -236,6 +242,24 @@ impl Rumors {
         self.seen.observe(now, key)
     }
 
+    /// Notes a rumour that came; `true` the first time. A rumour of channel 0 may come in our
+    /// envelope and also bare, passed on by a plain peer: whichever comes first is the rumour. Two
+    /// numbered ones of equal content stay two.
+    pub(crate) fn observe_in_either_form(&mut self, now: Instant, arrival: &Arrival<'_>) -> bool {
+        if !self.observe(now, arrival.key) {
+            return false;
+        }
+        match arrival.source {
+            Source::Numbered { .. } if arrival.channel == Channel::BARE => {
+                let content = content_key(arrival.payload);
+                self.observe(now, content);
+                !self.seen.contains(came_bare(content))
+            }
+            Source::Numbered { .. } => true,
+            Source::Content => self.observe(now, came_bare(arrival.key)),
+        }
+    }
+
     /// The payload cache's copy of a rumour.
     pub(crate) fn cached(&self, key: RumorKey) -> Option<&Arc<Rumor>> {
         self.cache.get(key)
@@ -275,6 +299,15 @@ impl Rumors {
             }
         }
         dropped
+    }
+
+    /// Drops what came more than `keep` ago. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant, keep: Duration) -> usize {
+        let young = |rumor: &Rumor| now.saturating_since(rumor.received_at) <= keep;
+        let before = self.resting.len();
+        self.resting.retain(|resting| young(&resting.rumor));
+        self.resting_bytes = self.resting.iter().map(|r| r.rumor.message_len()).sum();
+        before - self.resting.len() + self.queue.retain(|rumor| young(rumor))
     }
 
     fn pop_resting(&mut self) -> Option<Resting> {

@@ -46,7 +46,7 @@ impl SeenCache {
         true
     }
 
-    fn contains(&self, key: RumorKey) -> bool {
+    pub(super) fn contains(&self, key: RumorKey) -> bool {
         let hash = hash_of(&self.hash, key);
         [&self.young, &self.old].iter().any(|ids| ids.find(hash, |&other| other == key).is_some())
     }

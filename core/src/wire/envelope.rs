@@ -73,6 +73,9 @@ pub enum Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// Bytes that the header of a message for one node adds to its payload.
+    pub(crate) const DIRECT_OVERHEAD: usize = MAGIC.len() + 4;
+
     /// Reads the bytes of a user message; `None` if they do not begin with the magic and so are
     /// bare.
     ///
@@ -184,6 +187,7 @@ mod tests {
         let mut bytes = Vec::new();
         direct.encode(&mut bytes).unwrap();
         assert_eq!(bytes, b"RM\x11\x00\x01\x02yo");
+        assert_eq!(bytes.len(), Envelope::DIRECT_OVERHEAD + 2);
         assert_eq!(Envelope::decode(&bytes), Ok(Some(direct)));
     }
 

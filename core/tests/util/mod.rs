@@ -91,6 +91,16 @@ pub fn identity(index: usize, boot: u32) -> Identity {
 
 /// What node `index` would say about itself at that address and incarnation.
 pub fn alive_message(index: usize, addr: SocketAddr, incarnation: u32) -> Vec<u8> {
+    alive_with_versions(index, addr, incarnation, [1, 5, 2, 0, 0, 0])
+}
+
+/// The same with other version bytes.
+pub fn alive_with_versions(
+    index: usize,
+    addr: SocketAddr,
+    incarnation: u32,
+    versions: [u8; 6],
+) -> Vec<u8> {
     let (name, addr) = (name(index), NodeAddr::from(addr));
     let alive = Alive {
         incarnation: Incarnation(incarnation),
@@ -98,7 +108,7 @@ pub fn alive_message(index: usize, addr: SocketAddr, incarnation: u32) -> Vec<u8
         addr: addr.ip_bytes().into(),
         port: addr.port,
         meta: Blob::Nil,
-        vsn: (&[1, 5, 2, 0, 0, 0][..]).into(),
+        vsn: versions[..].into(),
     };
     encoded(&Message::Alive(alive))
 }

@@ -1,5 +1,6 @@
 //! The node's application: the replica, its messages, the changes, the trace.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use super::changes::{Change, ChangeLog};
 use super::command::Command;
 use super::control::{self, Order, Report};
+use super::seeds::Names;
 use super::view::MembersView;
 use crate::peer::{Arrival, Peer, Wall};
 use crate::replica::{CHANNEL, WriteError};
@@ -42,6 +44,7 @@ pub(crate) struct KvApp {
     master: Master,
     peer: Peer<File>,
     changes: ChangeLog,
+    names: Names,
     waiting: Vec<(u64, oneshot::Sender<Vec<Change>>)>,
     /// When the state may be encoded again, after it changed.
     state_at: Instant,
@@ -77,6 +80,7 @@ impl KvApp {
             settings,
             master,
             changes: ChangeLog::default(),
+            names: Names::default(),
             waiting: Vec::new(),
             state_at: Instant::ZERO,
             is_state_stale: false,
@@ -225,6 +229,23 @@ impl KvApp {
         }
     }
 
+    // ── Seeds ───────────────────────────────────────────────────────────────────────────────────
+
+    fn on_resolved(&mut self, ctl: &mut Ctl<'_>, names: Vec<Vec<SocketAddr>>) {
+        let Some(key) = self.key else { return };
+        let node = ctl.node(key);
+        let own = node.local().addr;
+        let live = node.members().filter(|member| member.state.is_live());
+        let others: HashSet<SocketAddr> =
+            live.map(|member| member.addr).filter(|&addr| addr != own).collect();
+        let is_known = |addr| others.contains(&addr);
+        let plan = self.names.resolved(names, is_known, others.is_empty());
+        ctl.act(key, |node, now| {
+            node.forget_seeds(&plan.forget);
+            node.join(now, &plan.join);
+        });
+    }
+
     fn leave(&mut self, ctl: &mut Ctl<'_>) {
         match self.key {
             Some(key) if !self.is_leaving => {
@@ -254,6 +275,10 @@ impl App for KvApp {
             Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
                 self.peer.merge_state(wall(), from, &bytes);
             }
+            Fact::SeedReached { seed } => {
+                let others = self.names.answered(seed);
+                ctl.act(node, |node, _| node.forget_seeds(&others));
+            }
             Fact::LeaveDone => ctl.stop(),
             _ => {}
         }
@@ -279,11 +304,7 @@ impl App for KvApp {
                 }
             }
             Command::Changes { after, reply } => self.on_changes_wanted(after, reply),
-            Command::Join(seeds) => {
-                if let Some(key) = self.key {
-                    ctl.act(key, |node, now| node.join(now, &seeds));
-                }
-            }
+            Command::Join(names) => self.on_resolved(ctl, names),
             Command::Leave => self.leave(ctl),
             Command::Order(order) => self.on_order(ctl, order),
             Command::Abandoned => {

@@ -43,8 +43,8 @@ pub(crate) enum Command {
         /// What came after it; never empty unless the node stops.
         reply: oneshot::Sender<Vec<Change>>,
     },
-    /// A host name among the seeds has been resolved.
-    Join(Vec<SocketAddr>),
+    /// What the host names among the seeds resolve to now, in their order.
+    Join(Vec<Vec<SocketAddr>>),
     /// Leave the cluster in good order and end.
     Leave,
     /// The coordinator of an experiment wants something.

@@ -5,17 +5,17 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use rumormill_mio::Handle;
-use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::query::{self, QueryError};
 use crate::replica::WriteError;
 use crate::store::{StoreError, Version};
 
@@ -67,6 +67,12 @@ impl IntoResponse for Refusal {
     }
 }
 
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
 impl From<WriteError> for Refusal {
     fn from(error: WriteError) -> Self {
         let status = match &error {
@@ -105,45 +111,40 @@ async fn help() -> &'static str {
      GET /events?after=N    changes after number N, JSON; &wait_ms=M waits for one\n"
 }
 
-#[derive(Deserialize)]
-struct KeyAndValue {
-    key: Option<String>,
-    val: Option<String>,
+fn key_of(query: &str) -> Result<Bytes, Refusal> {
+    let missing = || Refusal(StatusCode::BAD_REQUEST, "say which key: ?key=K".to_owned());
+    query::field(query, "key")?.ok_or_else(missing)
 }
 
-impl KeyAndValue {
-    fn key(&self) -> Result<Bytes, Refusal> {
-        let missing = || Refusal(StatusCode::BAD_REQUEST, "say which key: ?key=K".to_owned());
-        self.key.as_deref().map(|key| Bytes::copy_from_slice(key.as_bytes())).ok_or_else(missing)
-    }
+fn value_of(query: &str) -> Result<Bytes, Refusal> {
+    let missing = || Refusal(StatusCode::BAD_REQUEST, "say which value: &val=V".to_owned());
+    query::field(query, "val")?.ok_or_else(missing)
 }
 
 async fn add(
     State(handle): State<Handle<Command>>,
-    Query(query): Query<KeyAndValue>,
+    RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
-    let key = query.key()?;
-    let missing = || Refusal(StatusCode::BAD_REQUEST, "say which value: &val=V".to_owned());
-    let value = query.val.as_deref().map(|val| Bytes::copy_from_slice(val.as_bytes()));
-    let value = Some(value.ok_or_else(missing)?);
+    let query = query.unwrap_or_default();
+    let (key, value) = (key_of(&query)?, Some(value_of(&query)?));
     let written = ask(&handle, |reply| Command::Write { key, value, reply }).await?;
     Ok(version_header(&written?))
 }
 
 async fn del(
     State(handle): State<Handle<Command>>,
-    Query(query): Query<KeyAndValue>,
+    RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
-    let key = query.key()?;
+    let key = key_of(&query.unwrap_or_default())?;
     let written = ask(&handle, |reply| Command::Write { key, value: None, reply }).await?;
     Ok(version_header(&written?))
 }
 
 async fn look_up(
     State(handle): State<Handle<Command>>,
-    Query(query): Query<KeyAndValue>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let key = query.key()?;
+    let key = key_of(&query.unwrap_or_default())?;
     Ok(match ask(&handle, |reply| Command::Get { key, reply }).await? {
         Some((value, version)) => (version_header(&version), value).into_response(),
         // No words: scripts of the original take the body for the value.
@@ -164,18 +165,12 @@ async fn members(State(handle): State<Handle<Command>>) -> Result<Response, Refu
     Ok(Json(ask(&handle, |reply| Command::Members { reply }).await?).into_response())
 }
 
-#[derive(Deserialize)]
-struct After {
-    #[serde(default)]
-    after: u64,
-    #[serde(default)]
-    wait_ms: u64,
-}
-
 async fn events(
     State(handle): State<Handle<Command>>,
-    Query(After { after, wait_ms }): Query<After>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
+    let query = query.unwrap_or_default();
+    let (after, wait_ms) = (query::number(&query, "after")?, query::number(&query, "wait_ms")?);
     let wait = Duration::from_millis(wait_ms.min(WAIT_MAX_MS));
     let changes = ask(&handle, |reply| Command::Changes { after, reply });
     match tokio::time::timeout(wait.max(Duration::from_millis(1)), changes).await {

@@ -5,11 +5,12 @@ mod changes;
 mod command;
 pub mod control;
 mod http;
+mod query;
 mod seeds;
 mod view;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
@@ -199,10 +200,11 @@ fn announce(setup: &NodeSetup, gossip: SocketAddr, http: Option<SocketAddr>) {
     match setup.control {
         Control::Orders => control::report(&control::Report::Bound { gossip, http }),
         Control::Signals => {
-            println!("gossip on {gossip} (UDP and TCP)");
-            if let Some(http) = http {
-                println!("HTTP on http://{http}/");
-            }
+            let http = http.map(|http| format!("HTTP on http://{http}/\n")).unwrap_or_default();
+            let text = format!("gossip on {gossip} (UDP and TCP)\n{http}");
+            let mut out = io::stdout().lock();
+            // The node is up, whether anybody can be told or not.
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         }
     }
 }

@@ -130,10 +130,15 @@ impl Node {
 
     /// Status and body of a request to the node's door.
     pub fn get(&self, path: &str) -> (u16, String) {
+        let (status, body) = self.get_bytes(path);
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub fn get_bytes(&self, path: &str) -> (u16, Vec<u8>) {
         let url = format!("http://{}{path}", self.http);
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         let mut answer = ureq::Agent::from(config).get(url).call().unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+        (answer.status().as_u16(), answer.body_mut().read_to_vec().unwrap())
     }
 
     #[track_caller]
