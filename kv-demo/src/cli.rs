@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Topology(TopologyArgs),
     /// Spread a key through clusters of processes on this host or several, and measure it.
     ///
-    /// Each run starts one process per node, waits until all nodes see all nodes, writes one key
+    /// Each run starts one process per node (or, with --runtime sim, one machine in virtual time), waits until all nodes see all nodes, writes one key
     /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
     /// report.html, a page that replays the runs, results.json, results.csv, plots, and the traces
     /// themselves.
@@ -313,7 +313,8 @@ pub(crate) struct ExperimentArgs {
     /// How often each [default: 3, with --quick 1, with --suite 20]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
-    /// Where the numbers come from: the thesis', or those of the document before it
+    /// Where the numbers come from: the thesis', those of the document before it (seed), or
+    /// memberlist's
     #[arg(long, default_value = "thesis")]
     preset: Preset,
     #[command(flatten)]
@@ -325,7 +326,7 @@ pub(crate) struct ExperimentArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20s")]
     horizon: u32,
     /// Time between the starts of two nodes; where ticks count from the start, as memberlist's do,
-    /// it is their phase
+    /// it is their phase. Without effect with --phase aligned
     #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20ms")]
     spacing: u32,
     #[command(flatten)]
@@ -334,7 +335,8 @@ pub(crate) struct ExperimentArgs {
     /// it decides whether some fall into the window
     #[arg(long, value_name = "TIME", value_parser = parse_pause, default_value = "0")]
     warm_up: u32,
-    /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out
+    /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out. In virtual
+    /// time the floor is computed
     #[arg(long, value_name = "N", default_value_t = 20)]
     calibrate_rounds: u32,
     /// Form of the traces; `thesis` is what the original's scripts read

@@ -22,9 +22,6 @@ use cli::{
     ReportArgs, TopologyArgs,
 };
 
-/// What a shell sees after an interrupt.
-const EXIT_INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Node(args) => run_node(*args),
@@ -42,7 +39,9 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("kv-demo: {error}");
             match error.downcast_ref() {
-                Some(ExperimentError::Interrupted { .. }) => ExitCode::from(EXIT_INTERRUPTED),
+                Some(
+                    ExperimentError::Interrupted { .. } | ExperimentError::CalibrationInterrupted,
+                ) => ExitCode::from(experiment::EXIT_INTERRUPTED),
                 _ => ExitCode::FAILURE,
             }
         }

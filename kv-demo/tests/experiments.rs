@@ -98,7 +98,9 @@ fn all_modes_reach_everybody_and_the_results_say_what_the_issue_promises() {
 #[test]
 fn a_folder_that_holds_an_experiment_is_not_overwritten() {
     let dir = Dir::new("occupied");
-    std::fs::create_dir(dir.path().join("runs")).unwrap();
+    let run = dir.path().join("runs/hypercube-3-classic-0");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("run.json"), "{}").unwrap();
     let text = common::refusal(&mut small(dir.path(), &[]));
     assert!(text.contains("--out"), "{text}");
 }
@@ -321,4 +323,41 @@ fn flags_of_one_place_are_refused_in_another() {
     assert!(refusal(&["--repeat", "0"]).contains("0 is not in"));
     let error = refusal(&["--interval", "1ms", "--horizon", "86400s"]);
     assert!(error.contains("too many gossip intervals"), "{error}");
+}
+
+#[test]
+fn a_report_leaves_out_what_was_not_finished_and_believes_figures_over_half_of_the_traces() {
+    let dir = Dir::new("unfinished");
+    let experiment = |flags: &[&str]| {
+        let mut command = binary();
+        command.args(["experiment", "--runtime", "sim", "--dim", "3", "--repeat", "2"]);
+        command.arg("--out").arg(dir.path()).args(flags).output().unwrap()
+    };
+    assert!(experiment(&[]).status.success());
+    let report = || binary().arg("report").arg(dir.path()).args(["--format", "json"]).output();
+    let whole = report().unwrap().stdout;
+    let run = |name: &str| dir.path().join("runs").join(name);
+    // Killed while it removed the traces of a finished run.
+    for number in 1..=4 {
+        std::fs::remove_file(run("hypercube-3-classic-0").join(format!("Node{number}.log")))
+            .unwrap();
+    }
+    assert!(report().unwrap().stdout == whole, "half of the traces count for more than figures");
+    // Killed in the middle of a run.
+    for entry in std::fs::read_dir(run("hypercube-3-matching-1")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name != "run.json") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let output = report().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("1 unfinished runs are left out"), "{said}");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["runs"].as_array().unwrap().len(), 7);
+    let again = experiment(&["--resume", "--format", "json"]);
+    assert!(again.stdout == whole, "what was missing is run again, and nothing else changed");
+    let refused = experiment(&[]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("go on with it by --resume"));
 }

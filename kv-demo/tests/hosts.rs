@@ -377,3 +377,21 @@ fn an_agent_refuses_what_is_no_wish_and_goes_on() {
     drop(agent.process.stdin.take());
     assert!(agent.process.wait().unwrap().success());
 }
+
+#[test]
+fn runs_over_hosts_and_runs_on_one_are_not_taken_for_each_other() {
+    let dir = Dir::new("mixed-places");
+    let flags = ["--dim", "2", "--repeat", "1", "--modes", "classic"];
+    let output = small(&dir, &launcher(), &flags).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let alone = binary()
+        .args(["experiment", "--interval", "100ms", "--window", "500ms", "--spacing", "2ms"])
+        .args(["--calibrate-rounds", "0", "--resume", "--out"])
+        .arg(dir.path().join("out"))
+        .args(flags)
+        .output()
+        .unwrap();
+    assert!(!alone.status.success());
+    let error = String::from_utf8_lossy(&alone.stderr);
+    assert!(error.contains("holds a run with other numbers"), "{error}");
+}

@@ -15,7 +15,7 @@ pub mod job;
 pub(crate) mod lines;
 mod outbox;
 pub mod protocol;
-mod scratch;
+pub(crate) mod scratch;
 mod traces;
 
 use std::collections::BTreeMap;

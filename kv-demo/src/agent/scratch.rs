@@ -1,4 +1,4 @@
-//! The agent's own folder.
+//! A folder of a process' own.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A folder that only this user may enter, removed with all that is in it.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes a folder that did not exist: nobody can have put anything there.
@@ -14,22 +14,22 @@ impl Scratch {
     /// # Errors
     ///
     /// The path, and what the system says.
-    pub(super) fn new() -> Result<Self, (PathBuf, io::Error)> {
+    pub(crate) fn new() -> Result<Self, (PathBuf, io::Error)> {
         let parent = std::env::temp_dir();
         let chance = rumormill_mio::entropy::<8>().map_err(|error| (parent.clone(), error))?;
-        let path = parent.join(format!("kv-demo-agent-{:016x}", u64::from_be_bytes(chance)));
+        let path = parent.join(format!("kv-demo-{:016x}", u64::from_be_bytes(chance)));
         match create(&path) {
             Ok(()) => Ok(Self(path)),
             Err(error) => Err((path, error)),
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Removes the files in it.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let Ok(entries) = fs::read_dir(&self.0) else { return };
         for entry in entries.flatten() {
             // A file that stays is overwritten by the next run, or removed with the folder.

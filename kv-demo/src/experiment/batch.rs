@@ -15,6 +15,9 @@ use super::{Continue, ExperimentError, label, virtual_run};
 use crate::metrics::{Run, RunFigures};
 use crate::report::Floor;
 
+/// Nodes of all worlds that run side by side, at most: a thousand take up to 700 MiB.
+const NODES_AT_ONCE_MAX: usize = 8_192;
+
 /// What all runs of an experiment share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
@@ -67,7 +70,7 @@ impl Batch<'_> {
             self.work(plans, &progress, &mut |plan, stage| virtual_run::run(plan, world, stage));
         };
         std::thread::scope(|scope| {
-            for _ in 1..std::thread::available_parallelism().map_or(1, usize::from) {
+            for _ in 1..workers(plans) {
                 scope.spawn(work);
             }
             work();
@@ -133,6 +136,13 @@ impl Batch<'_> {
         carry_out(plan, &mut progress)?;
         run::conclude(plan, self.keep)
     }
+}
+
+/// One per core, unless their worlds would be too large together.
+fn workers(plans: &[RunPlan]) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let largest = plans.iter().map(|plan| plan.file.run.nodes as usize).max().unwrap_or(1);
+    cores.min(NODES_AT_ONCE_MAX / largest.max(1)).max(1)
 }
 
 /// A thread that panicked has printed why, and the scope passes it on.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// How an agent is started unless told otherwise: OpenSSH authenticates both sides.
@@ -17,7 +18,7 @@ const PLACE: &str = "{host}";
 const NAME_LEN_MAX: usize = 320;
 
 /// A host as it is named on the command line: `NAME` or `NAME=ADDR`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostSpec {
     /// What the launcher calls it.
     pub name: String,

@@ -22,12 +22,13 @@ use thiserror::Error;
 pub use cluster::{Cluster, ClusterError, Site};
 pub use crew::Crew;
 pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
-pub use interrupt::catch_interrupts;
+pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts};
 pub use link::{HostError, HostTrouble};
 pub use page::write_page;
 pub use run::Keep;
 pub use virtual_run::{BadDelay, Delay, WorldPlan};
 
+use crate::agent::scratch::Scratch;
 use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::metrics::{self, MetricsError, Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
@@ -137,13 +138,16 @@ pub enum ExperimentError {
     #[error(transparent)]
     Hosts(#[from] ClusterError),
     /// Somebody interrupted.
-    #[error("interrupted; `kv-demo report {}` sums up the {finished} finished runs", out.display())]
+    #[error("interrupted after {finished} runs; to go on, give the same flags with --resume --out {}", out.display())]
     Interrupted {
         /// How many runs were finished.
         finished: usize,
         /// Where they are.
         out: PathBuf,
     },
+    /// Somebody interrupted a calibration, of which nothing remains.
+    #[error("interrupted")]
+    CalibrationInterrupted,
     /// A folder could not be written or read.
     #[error("{}: {reason}", path.display())]
     Files {
@@ -153,7 +157,7 @@ pub enum ExperimentError {
         reason: String,
     },
     /// The folder holds an experiment already.
-    #[error("{}: holds an experiment already, which would be overwritten: name another --out", out.display())]
+    #[error("{}: holds an experiment already: name another --out, or go on with it by --resume", out.display())]
     Occupied {
         /// The folder.
         out: PathBuf,
@@ -185,7 +189,7 @@ pub enum ExperimentError {
 /// [`ExperimentError`]; runs that were finished stay, and no process is left.
 pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentError> {
     check(options)?;
-    if options.go_on == Continue::Never && options.out.join("runs").exists() {
+    if options.go_on == Continue::Never && run_dirs(&options.out).is_ok() {
         return Err(ExperimentError::Occupied { out: options.out.clone() });
     }
     create_dir(&options.out)?;
@@ -207,6 +211,11 @@ pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentE
             figures = batch.run_side_by_side(world, &plans)?;
         }
     }
+    if options.go_on == Continue::Finished {
+        // The folder may hold more than was asked for this time.
+        write_floors(&options.out, &merged(read_floors(&options.out), floors))?;
+        return report_again(&options.out);
+    }
     write_floors(&options.out, &floors)?;
     let shared = shared(plans.iter().map(|plan| plan.dir.as_path()))?;
     write_results(&options.out, floors, figures, shared)
@@ -224,22 +233,51 @@ fn open_site(
     }
     Site::open(program, hosts, &options.out).map_err(|error| {
         bar.finish_and_clear();
-        match error {
-            ClusterError::Interrupted => {
-                ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
-            }
-            error => error.into(),
-        }
+        interrupted_or(error, &options.out, ExperimentError::Hosts)
     })
 }
 
-/// Sums up a folder again, from its traces.
+/// An interrupt is told as such, wherever it strikes.
+fn interrupted_or(
+    error: ClusterError,
+    out: &Path,
+    other: impl FnOnce(ClusterError) -> ExperimentError,
+) -> ExperimentError {
+    match error {
+        ClusterError::Interrupted => {
+            ExperimentError::Interrupted { finished: 0, out: out.to_owned() }
+        }
+        error => other(error),
+    }
+}
+
+/// The floors of two lists, the later ones where both have one.
+fn merged(earlier: Vec<Floor>, later: Vec<Floor>) -> Vec<Floor> {
+    let is_later = |floor: &Floor| {
+        later.iter().any(|other| (other.topology, other.dim) == (floor.topology, floor.dim))
+    };
+    let mut floors: Vec<Floor> = earlier.into_iter().filter(|floor| !is_later(floor)).collect();
+    floors.extend(later);
+    floors
+}
+
+/// Sums up a folder again, from its traces. Runs that were not carried out to their end are left out.
 ///
 /// # Errors
 ///
 /// [`ExperimentError`].
 pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
-    let run_dirs = run_dirs(dir)?;
+    let mut run_dirs = run_dirs(dir)?;
+    let all = run_dirs.len();
+    if run_dirs.iter().any(|dir| run::is_finished(dir)) {
+        run_dirs.retain(|dir| run::is_finished(dir));
+    }
+    if run_dirs.len() < all {
+        let left_out = all - run_dirs.len();
+        eprintln!(
+            "{left_out} unfinished runs are left out; to go on, give the flags with --resume"
+        );
+    }
     let mut figures = Vec::with_capacity(run_dirs.len());
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
@@ -317,28 +355,19 @@ pub fn calibrate(
     rounds: u32,
 ) -> Result<Calibration, ExperimentError> {
     check_hosts(hosts, dim)?;
-    let temporary = Temporary::new()?;
-    let mut site = Site::open(program, hosts, &temporary.0)?;
-    let result = flood::calibrate(&mut site, &temporary.0, topology, dim, rounds);
-    result.map_err(ExperimentError::Calibrate)
+    let temporary = temporary()?;
+    let mut site = Site::open(program, hosts, temporary.path())?;
+    let result = flood::calibrate(&mut site, temporary.path(), topology, dim, rounds);
+    result.map_err(|error| match error {
+        ClusterError::Interrupted => ExperimentError::CalibrationInterrupted,
+        error => ExperimentError::Calibrate(error),
+    })
 }
 
 /// A folder for the errors of processes that leave nothing else behind.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new() -> Result<Self, ExperimentError> {
-        let dir = std::env::temp_dir().join(format!("kv-demo-calibrate-{}", std::process::id()));
-        create_dir(&dir)?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Whatever is left in there was told.
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn temporary() -> Result<Scratch, ExperimentError> {
+    Scratch::new()
+        .map_err(|(path, error)| ExperimentError::Files { path, reason: error.to_string() })
 }
 
 fn calibrate_all(
@@ -350,19 +379,14 @@ fn calibrate_all(
     if options.calibrate_rounds == 0 {
         return Ok(floors);
     }
-    let temporary = Temporary::new()?;
+    let temporary = temporary()?;
     for (&topology, &dim) in pairs(&options.topologies, &options.dims) {
         bar.set_message(format!("calibrating {topology}-{dim}"));
         let rounds = options.calibrate_rounds;
-        let found = flood::calibrate(site, &temporary.0, topology, dim, rounds);
+        let found = flood::calibrate(site, temporary.path(), topology, dim, rounds);
         let found = found.map_err(|error| {
             bar.finish_and_clear();
-            match error {
-                ClusterError::Interrupted => {
-                    ExperimentError::Interrupted { finished: 0, out: options.out.clone() }
-                }
-                error => ExperimentError::Calibrate(error),
-            }
+            interrupted_or(error, &options.out, ExperimentError::Calibrate)
         })?;
         if let Some(median_ms) = found.median_ms() {
             let repeats = u32::try_from(found.rounds_ms.len()).unwrap_or(u32::MAX);
@@ -447,6 +471,8 @@ fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32
         run,
         barrier: barrier(options),
         overrides: options.override_words.clone(),
+        asked_hosts: options.hosts.as_ref().map(|plan| plan.hosts.clone()).unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         world: options.place.world(),
         hosts: Vec::new(),
     };

@@ -35,7 +35,7 @@ fn show<'a>(
     dir: &Path,
 ) -> Result<Option<Shown<'a>>, ExperimentError> {
     let traces = run::read_traces(dir, file).map_err(of(dir))?;
-    if traces.is_empty() {
+    if traces.len() < file.run.nodes as usize && run::is_finished(dir) {
         return Ok(None);
     }
     let history = history(&file.run, &traces)

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::cluster::{Cluster, ClusterError, Site};
+use super::hosts::HostSpec;
+use super::interrupt::sleep;
 use super::virtual_run::WorldPlan;
 use crate::agent::job::{Job, Task, trace_path};
 use crate::config::Overrides;
@@ -46,6 +48,12 @@ pub struct RunFile {
     pub barrier: Barrier,
     /// What replaced the preset's numbers, in the words of the command line.
     pub overrides: Vec<String>,
+    /// The hosts asked for, in order; none if all nodes were on the coordinator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_hosts: Vec<HostSpec>,
+    /// The version of this program.
+    #[serde(default)]
+    pub version: String,
     /// The world that it took place in; `None` for processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<WorldPlan>,
@@ -94,7 +102,7 @@ pub enum RunError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The traces do not make a run.
-    #[error("{}: {error}", dir.display())]
+    #[error("{error}")]
     Metrics {
         /// The run's folder.
         dir: PathBuf,
@@ -173,7 +181,8 @@ pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     let file = read_run_file(dir)?;
     let traces = read_traces(dir, &file)?;
     let figures = figures_path(dir);
-    if traces.is_empty() && figures.exists() {
+    // Traces that are about to be removed may be there in part.
+    if traces.len() < file.run.nodes as usize && figures.exists() {
         return read_json(&figures);
     }
     measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
@@ -207,13 +216,18 @@ pub fn read_run_file(dir: &Path) -> Result<RunFile, RunError> {
     read_json(&run_file_path(dir))
 }
 
+/// Whether a run was carried out to its end.
+pub(super) fn is_finished(dir: &Path) -> bool {
+    figures_path(dir).exists()
+}
+
 /// The figures of a run that was carried out before; `None` if it was not, or not to its end.
 ///
 /// # Errors
 ///
 /// [`RunError::Other`] if the folder holds another run.
 pub(super) fn finished(plan: &RunPlan) -> Result<Option<RunFigures>, RunError> {
-    if !run_file_path(&plan.dir).exists() || !figures_path(&plan.dir).exists() {
+    if !run_file_path(&plan.dir).exists() || !is_finished(&plan.dir) {
         return Ok(None);
     }
     // The clocks of hosts are measured while it runs.
@@ -303,7 +317,7 @@ fn come_up(
                 retransmit_mult: barrier.retransmit_mult,
             },
         );
-        std::thread::sleep(Duration::from_millis(barrier.spacing_ms));
+        sleep(Duration::from_millis(barrier.spacing_ms))?;
     }
     wait_all_see_all(cluster, progress)?;
     cluster.order_all(&Order::Settle);

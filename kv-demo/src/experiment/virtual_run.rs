@@ -183,8 +183,7 @@ impl<'a> Play<'a> {
         };
         let nodes = topology::node_count(run.dim);
         let latency = conditions.delay.latency(nodes);
-        let name = format!("{}-{}-{}-{}", run.topology, run.dim, run.mode, run.repeat);
-        let seed = named_seed(conditions.seed, &name);
+        let seed = named_seed(conditions.seed, &super::label(&run));
         let network = Network { latency, ..Network::default() };
         let mut world = World::new(seed, network);
         let silent = Config {
@@ -220,6 +219,7 @@ impl<'a> Play<'a> {
                 });
             });
             self.world.run_for(Duration::from_millis(barrier.spacing_ms));
+            check_interrupt()?;
         }
         let size = self.world.size();
         self.wait("all nodes see all nodes", |world| {

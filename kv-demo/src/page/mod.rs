@@ -216,10 +216,18 @@ fn left_out(results: &Results, shown: &[Shown<'_>]) -> String {
         return String::new();
     }
     format!(
-        "<p>Not replayed, or not in every mode, because a page draws {NODES_MAX} nodes a network and \
-         {NODES_TOTAL_MAX} in all at most: {}.</p>",
+        "<p>Not replayed, or not in every mode, because {}: {}.</p>",
+        why_left_out(results, shown),
         escaped(&left_out.join("; "))
     )
+}
+
+fn why_left_out(results: &Results, shown: &[Shown<'_>]) -> String {
+    if runs_to_show(results).len() > shown.len() {
+        "only figures were kept of some runs (<code>--keep traces</code> keeps more)".to_owned()
+    } else {
+        format!("a page draws {NODES_MAX} nodes a network and {NODES_TOTAL_MAX} in all at most")
+    }
 }
 
 /// Puts `parts` into `template`, each where its name stands in double braces. What is put in is not
