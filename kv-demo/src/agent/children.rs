@@ -38,7 +38,7 @@ pub(crate) enum Said {
 #[derive(Debug)]
 pub(crate) struct ChildEvent {
     /// Which children it is one of: what the former ones said may come late.
-    pub(crate) crew: u64,
+    pub(crate) generation: u64,
     /// Its index among them.
     pub(crate) index: usize,
     /// What it said.
@@ -59,7 +59,7 @@ struct Member {
 pub(crate) struct Children<E> {
     program: PathBuf,
     dir: PathBuf,
-    crew: u64,
+    generation: u64,
     members: BTreeMap<usize, Member>,
     say: Sender<E>,
     clock: Clock,
@@ -67,10 +67,10 @@ pub(crate) struct Children<E> {
 
 impl<E: From<ChildEvent> + Send + 'static> Children<E> {
     /// No children yet. They will be processes of `program`, with their files in `dir`, and what
-    /// they say goes to `say` as from `crew`.
-    pub(crate) fn new(program: &Path, dir: &Path, crew: u64, say: Sender<E>) -> Self {
+    /// they say goes to `say` as from `generation`.
+    pub(crate) fn new(program: &Path, dir: &Path, generation: u64, say: Sender<E>) -> Self {
         let (program, dir) = (program.to_owned(), dir.to_owned());
-        Self { program, dir, crew, members: BTreeMap::new(), say, clock: Clock::start() }
+        Self { program, dir, generation, members: BTreeMap::new(), say, clock: Clock::start() }
     }
 
     /// Whether there is one of this index.
@@ -104,7 +104,7 @@ impl<E: From<ChildEvent> + Send + 'static> Children<E> {
     }
 
     fn listen(&self, index: usize, stdout: ChildStdout, errors: PathBuf) {
-        let (crew, say) = (self.crew, self.say.clone());
+        let (generation, say) = (self.generation, self.say.clone());
         std::thread::spawn(move || {
             let mut lines = Lines::new(stdout, control::LINE_LEN_MAX);
             loop {
@@ -117,7 +117,7 @@ impl<E: From<ChildEvent> + Send + 'static> Children<E> {
                     Line::End => Said::Ended(last_words(&errors)),
                 };
                 let is_last = !matches!(said, Said::Report(_));
-                if say.send(ChildEvent { crew, index, said }.into()).is_err() || is_last {
+                if say.send(ChildEvent { generation, index, said }.into()).is_err() || is_last {
                     return;
                 }
             }

@@ -101,8 +101,16 @@ pub fn run() -> Result<(), AgentError> {
         .spawn(move || reader.read())
         .map_err(system("start a thread"))?;
     let children = Children::new(&program, scratch.path(), 0, post.clone());
-    let agent =
-        Agent { program, scratch, children, crew: 0, nodes: BTreeMap::new(), outbox, heard, post };
+    let agent = Agent {
+        program,
+        scratch,
+        children,
+        generation: 0,
+        nodes: BTreeMap::new(),
+        outbox,
+        heard,
+        post,
+    };
     agent.serve(&events)
 }
 
@@ -196,7 +204,7 @@ struct Agent {
     program: PathBuf,
     children: Children<Event>,
     /// Counts how often the children were dismissed; what former ones said comes late.
-    crew: u64,
+    generation: u64,
     nodes: BTreeMap<usize, Node>,
     scratch: Scratch,
     outbox: Outbox,
@@ -215,7 +223,9 @@ impl Agent {
                 Ok(Event::Nonsense(line)) => {
                     self.refuse(format!("no wish of this version: {line}"))?;
                 }
-                Ok(Event::Child(event)) if event.crew == self.crew => self.pass_on(event)?,
+                Ok(Event::Child(event)) if event.generation == self.generation => {
+                    self.pass_on(event)?;
+                }
                 Ok(Event::Child(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Event::Written(refusal)) => self.outbox.tell(&News::Written { refusal })?,
                 Ok(Event::HungUp) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -241,11 +251,15 @@ impl Agent {
             }
             Wish::Write { index, key, value } => self.write(index, key, value),
             Wish::Dismiss => {
-                self.crew += 1;
+                self.generation += 1;
                 self.nodes.clear();
                 // The former children end here.
-                self.children =
-                    Children::new(&self.program, self.scratch.path(), self.crew, self.post.clone());
+                self.children = Children::new(
+                    &self.program,
+                    self.scratch.path(),
+                    self.generation,
+                    self.post.clone(),
+                );
                 self.scratch.clear();
                 self.outbox.tell(&News::Dismissed)
             }

@@ -153,7 +153,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn message(label: &str, run: &Run, stage: Stage) -> String {
     let nodes = run.nodes;
     match stage {
-        Stage::Starting => format!("{label}: starting {nodes} processes"),
+        Stage::Starting => format!("{label}: starting {nodes} nodes"),
         Stage::Joining(whole) => format!("{label}: {whole} of {nodes} nodes see all nodes"),
         Stage::Spreading(infected) => format!("{label}: {infected} of {nodes} nodes have the key"),
         Stage::Watching => format!("{label}: watching the window to its end"),

@@ -12,7 +12,7 @@ use thiserror::Error;
 pub const LAUNCHER_DEFAULT: &str = "ssh {host} kv-demo agent";
 
 /// What stands for the host's name in a launcher.
-const PLACE: &str = "{host}";
+const PLACEHOLDER: &str = "{host}";
 
 /// Longest name of a host, in bytes: that of the DNS, and a user's name before it.
 const NAME_LEN_MAX: usize = 320;
@@ -94,7 +94,7 @@ pub enum HostsError {
     },
     /// The launcher would start all agents on one host.
     #[error(
-        "--launcher `{launcher}` would reach the same host every time: put {PLACE} where the host's name belongs"
+        "--launcher `{launcher}` would reach the same host every time: put {PLACEHOLDER} where the host's name belongs"
     )]
     NoPlace {
         /// What was given.
@@ -184,10 +184,10 @@ impl HostsPlan {
         let launcher = || self.launcher.clone();
         let words = shlex::split(&self.launcher).filter(|words| !words.is_empty());
         let words = words.ok_or_else(|| HostsError::NoCommand { launcher: launcher() })?;
-        if !words.iter().any(|word| word.contains(PLACE)) {
+        if !words.iter().any(|word| word.contains(PLACEHOLDER)) {
             return Err(HostsError::NoPlace { launcher: launcher() });
         }
-        Ok(words.iter().map(|word| word.replace(PLACE, name).into()).collect())
+        Ok(words.iter().map(|word| word.replace(PLACEHOLDER, name).into()).collect())
     }
 }
 
@@ -241,9 +241,11 @@ mod tests {
 
     #[test]
     fn launchers_that_cannot_work_are_refused_with_the_fix() {
-        for (launcher, fix) in
-            [("", "name a program"), ("ssh '{host}", "close every quote"), ("kv-demo agent", PLACE)]
-        {
+        for (launcher, fix) in [
+            ("", "name a program"),
+            ("ssh '{host}", "close every quote"),
+            ("kv-demo agent", PLACEHOLDER),
+        ] {
             let error = plan(&["a=192.0.2.1"], launcher).check(2).unwrap_err().to_string();
             assert!(error.contains(fix), "{error}");
             assert_eq!(error.lines().count(), 1);
