@@ -15,7 +15,7 @@ use rumormill::{
 
 use crate::chance::{Chance, Part};
 use crate::network::{Fate, Network};
-use crate::trace::{Hash, Step, Tracer};
+use crate::trace::{Hash, Sent, Step, Tracer};
 
 /// Bytes of UDP and IPv4 headers around every datagram.
 pub const HEADERS_LEN: u64 = 28;
@@ -502,9 +502,10 @@ impl<A: App> World<A> {
         let now = self.now;
         let Some(running) = self.processes[to.index()].running.as_mut() else {
             self.stats.unreachable += 1;
+            self.tracer.record(now, to, Step::Missed(from, bytes));
             return;
         };
-        self.tracer.record(now, to, Step::Packet(bytes));
+        self.tracer.record(now, to, Step::Packet(from, bytes));
         let refused = running.node.handle_packet(now, from, bytes).is_err();
         self.stats.refused += u64::from(refused);
         self.drain(to);
@@ -518,10 +519,11 @@ impl<A: App> World<A> {
             callee.running.as_mut().and_then(|running| running.node.handle_accept(now, caller));
         let delay = self.stream_delay(to, from);
         let Some(theirs) = accepted else {
+            self.tracer.record(now, to, Step::Refused(caller));
             self.plan(now + delay, What::Stream { to: from, life, stream, news: News::Failed });
             return;
         };
-        self.tracer.record(now, to, Step::Accept);
+        self.tracer.record(now, to, Step::Accept(caller));
         self.stats.streams += 1;
         let is_there = self.processes[from.index()].life == life
             && self.processes[from.index()].running.is_some();
@@ -546,11 +548,11 @@ impl<A: App> World<A> {
             return;
         };
         let (step, input) = match news {
-            News::Connected => (Step::Connected, StreamInput::Connected),
-            News::Bytes(bytes) => (Step::Bytes(bytes), StreamInput::Bytes(bytes)),
-            News::Written => (Step::Written, StreamInput::Written),
-            News::Closed => (Step::Closed, StreamInput::Closed),
-            News::Failed => (Step::Failed, StreamInput::Failed),
+            News::Connected => (Step::Connected(stream), StreamInput::Connected),
+            News::Bytes(bytes) => (Step::Bytes(stream, bytes), StreamInput::Bytes(bytes)),
+            News::Written => (Step::Written(stream), StreamInput::Written),
+            News::Closed => (Step::Closed(stream), StreamInput::Closed),
+            News::Failed => (Step::Failed(stream), StreamInput::Failed),
         };
         self.tracer.record(now, to, step);
         // Inputs that cross the node's own close find no stream; that is no error.
@@ -610,22 +612,32 @@ impl<A: App> World<A> {
     fn send(&mut self, from: ProcessId, to: SocketAddr, bytes: &[u8]) {
         self.stats.datagrams += 1;
         self.stats.datagram_bytes += bytes.len() as u64;
+        let now = self.now;
         let Some(&peer) = self.by_addr.get(&to) else {
             self.stats.unreachable += 1;
+            self.tracer.record(now, from, Step::Send { to, fate: Sent::Nowhere, bytes });
             return;
         };
         let fate = self.network.fate(from.index(), peer.index(), &mut self.network_chance);
-        let (now, sender) = (self.now, self.processes[from.index()].addr);
+        let sender = self.processes[from.index()].addr;
         let packet = || What::Packet { from: sender, to: peer, bytes: bytes.into() };
-        match fate {
-            Fate::Arrives(after) => self.plan(now + after, packet()),
+        let fate = match fate {
+            Fate::Arrives(after) => {
+                self.plan(now + after, packet());
+                Sent::Once
+            }
             Fate::ArrivesTwice(after, again) => {
                 self.stats.duplicated += 1;
                 self.plan(now + after, packet());
                 self.plan(now + again, packet());
+                Sent::Twice
             }
-            Fate::Lost => self.stats.lost += 1,
-        }
+            Fate::Lost => {
+                self.stats.lost += 1;
+                Sent::Lost
+            }
+        };
+        self.tracer.record(now, from, Step::Send { to, fate, bytes });
     }
 
     fn dial(&mut self, from: ProcessId, stream: StreamId, to: SocketAddr) {

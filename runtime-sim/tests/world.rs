@@ -130,6 +130,43 @@ fn doubled_and_late_datagrams_do_no_harm_and_are_counted() {
 }
 
 #[test]
+fn runs_that_differ_only_in_who_sent_a_datagram_have_different_hashes() {
+    let run = |sender| {
+        let mut world = at_rest(Network { latency: Latency::Uniform(5 * MS), ..quiet() });
+        send_to_the_third(&mut world, ProcessId::new(sender));
+        world.run_for(SECOND);
+        let last = world.app(ProcessId::new(2)).unwrap().0.last().map(|event| event.fact.clone());
+        (world.hash(), *world.stats(), format!("{last:?}"))
+    };
+    let ((hash, stats, event), (other_hash, other_stats, other_event)) = (run(0), run(1));
+    assert_eq!(stats, other_stats);
+    assert_ne!(event, other_event, "the message says who sent it");
+    assert_ne!(hash, other_hash);
+}
+
+#[test]
+fn runs_that_differ_only_in_datagrams_that_nobody_got_have_different_hashes() {
+    let run = |sends, is_down| {
+        let mut world = at_rest(Network { latency: Latency::Uniform(5 * MS), ..quiet() });
+        if is_down {
+            world.crash(ProcessId::new(2));
+        } else {
+            world.network_mut().loss = Ratio::ONE;
+        }
+        for _ in 0..sends {
+            send_to_the_third(&mut world, ProcessId::new(0));
+        }
+        world.run_for(SECOND);
+        world.hash()
+    };
+    for is_down in [false, true] {
+        assert_eq!(run(1, is_down), run(1, is_down));
+        assert_ne!(run(0, is_down), run(1, is_down));
+        assert_ne!(run(1, is_down), run(2, is_down));
+    }
+}
+
+#[test]
 fn time_moves_on_when_nothing_happens() {
     let mut world: World<Notebook> = World::new(1, Network::default());
     world.run_for(3 * SECOND);
@@ -169,6 +206,27 @@ fn joined(size: usize, network: Network) -> World<Notebook> {
         world.run_until(60 * SECOND, |world| world.ids().all(|id| sees(world, id.index()) == size));
     assert!(met, "all nodes see all nodes");
     world
+}
+
+/// Three nodes that know each other, and say nothing unless told to.
+fn at_rest(network: Network) -> World<Notebook> {
+    let mut world = World::new(3, network);
+    let silent = Config { probe_interval: None, push_pull_interval: None, ..Config::lan() };
+    let params = Params::try_from(silent).unwrap();
+    for index in 0..3 {
+        world.spawn(Spawn::numbered(index, params.clone()), Notebook::default());
+    }
+    join_all(&mut world);
+    world.run_for(30 * SECOND);
+    assert!(world.ids().all(|id| sees(&world, id.index()) == 3));
+    world
+}
+
+fn send_to_the_third(world: &mut World<Notebook>, sender: ProcessId) {
+    let name = world.name(ProcessId::new(2)).clone();
+    world.act(sender, |ctl, _| {
+        ctl.act(|node, now| node.send(now, &name, Channel(3), b"x", Delivery::BestEffort)).unwrap();
+    });
 }
 
 fn sees(world: &World<Notebook>, index: usize) -> usize {
