@@ -6,7 +6,7 @@
 use core::cmp::{Ordering, Reverse};
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rumormill::{
     BootEpoch, Datagram, Event, Identity, Incarnation, Instant, Node, NodeName, Output, Params,
@@ -241,6 +241,8 @@ pub struct World<A> {
     processes: Vec<Process<A>>,
     by_addr: BTreeMap<SocketAddr, ProcessId>,
     pipes: BTreeMap<PipeEnd, Pipe>,
+    /// Calls under way whose callers, in their present lives, still want them.
+    dials: BTreeSet<PipeEnd>,
     network: Network,
     network_chance: Chance,
     tracer: Tracer,
@@ -261,6 +263,7 @@ impl<A: App> World<A> {
             processes: Vec::new(),
             by_addr: BTreeMap::new(),
             pipes: BTreeMap::new(),
+            dials: BTreeSet::new(),
             network,
             network_chance: Chance::child(seed, Part::Network),
             tracer: Tracer::default(),
@@ -305,6 +308,7 @@ impl<A: App> World<A> {
         for end in ends {
             self.hang_up(end, News::Failed);
         }
+        self.dials.retain(|end| end.0 != id);
         Some(running.app)
     }
 
@@ -513,6 +517,9 @@ impl<A: App> World<A> {
 
     fn accept(&mut self, from: ProcessId, life: u32, stream: StreamId, to: ProcessId) {
         let now = self.now;
+        // Streams of another life may have the same number.
+        let is_wanted =
+            self.processes[from.index()].life == life && self.dials.remove(&(from, stream));
         let caller = SocketAddr::new(self.processes[from.index()].addr.ip(), STREAM_PORT);
         let callee = &mut self.processes[to.index()];
         let accepted =
@@ -525,16 +532,14 @@ impl<A: App> World<A> {
         };
         self.tracer.record(now, to, Step::Accept(caller));
         self.stats.streams += 1;
-        let is_there = self.processes[from.index()].life == life
-            && self.processes[from.index()].running.is_some();
-        if is_there {
+        if is_wanted {
             let pipe = |peer, theirs| Pipe { peer, theirs, last_arrival: now };
             self.pipes.insert((from, stream), pipe(to, theirs));
             self.pipes.insert((to, theirs), pipe(from, stream));
             self.drain(to);
             self.send_along((to, theirs), News::Connected);
         } else {
-            // The caller died while its call was under way.
+            // The caller died or gave up while its call was under way.
             let life = self.processes[to.index()].life;
             self.plan(now, What::Stream { to, life, stream: theirs, news: News::Failed });
             self.drain(to);
@@ -643,7 +648,10 @@ impl<A: App> World<A> {
     fn dial(&mut self, from: ProcessId, stream: StreamId, to: SocketAddr) {
         let life = self.processes[from.index()].life;
         let what = match self.by_addr.get(&to) {
-            Some(&to) => What::Dial { from, life, stream, to },
+            Some(&to) => {
+                self.dials.insert((from, stream));
+                What::Dial { from, life, stream, to }
+            }
             None => What::Stream { to: from, life, stream, news: News::Failed },
         };
         let delay = match &what {
@@ -674,8 +682,9 @@ impl<A: App> World<A> {
         self.plan(at, What::Stream { to: peer, life, stream: theirs, news });
     }
 
-    /// Takes one end away and tells the other.
+    /// Takes one end away and tells the other; a call that is under way is wanted no more.
     fn hang_up(&mut self, end: PipeEnd, news: News) {
+        self.dials.remove(&end);
         self.send_along(end, news);
         if let Some(pipe) = self.pipes.remove(&end) {
             // What the other end writes from now on goes nowhere.

@@ -115,6 +115,22 @@ fn a_process_that_dies_in_mid_call_takes_the_stream_along() {
 }
 
 #[test]
+fn a_call_whose_caller_has_given_up_fails_as_soon_as_it_is_taken() {
+    // Longer than a node waits for its call to be answered.
+    let mut world = world(2, Network { latency: Latency::Uniform(12 * SECOND), ..quiet() });
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    let failed = |world: &World<Notebook>, id| world.node(id).unwrap().stats().streams_failed;
+    let seed = world.addr(a);
+    world.act(b, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    world.run_for(11 * SECOND);
+    assert_eq!((failed(&world, b), world.stats().streams), (1, 0), "the caller gives up first");
+    assert!(world.run_until(2 * SECOND, |world| world.stats().streams == 1));
+    let taken_at = world.now();
+    assert!(world.run_until(SECOND, |world| failed(world, a) == 1));
+    assert_eq!(world.now(), taken_at);
+}
+
+#[test]
 fn doubled_and_late_datagrams_do_no_harm_and_are_counted() {
     let network = Network {
         latency: Latency::Uniform(2 * MS),
