@@ -131,7 +131,8 @@ impl Scenario {
         ends.into_iter()
     }
 
-    /// Runs the scenario: what came of it, or what did not hold, and the tracer back.
+    /// Runs the scenario: what came of it, or what did not hold, and the tracer back, which has the
+    /// hash in either case.
     pub fn run(&self, tracer: Tracer) -> (Result<Outcome, Violation>, Tracer) {
         let mut play = Play::new(self, tracer);
         play.suffer();

@@ -1,5 +1,6 @@
 //! `sim`: runs a scenario that a seed draws.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ struct Cli {
 enum Command {
     /// Run the scenario of a seed: its configuration is printed first, its hash last.
     ///
-    /// Exit codes: 0 all is well, 1 bad arguments or files, 3 no convergence, 101 a bug of ours.
+    /// Exit codes: 0 all is well, 1 the trace cannot be written, 2 bad arguments, 3 no convergence,
+    /// 101 a bug of ours.
     Run(RunArgs),
 }
 
@@ -84,6 +86,22 @@ impl RunArgs {
     }
 }
 
+/// The command that was given, for a shell.
+fn command(args: impl Iterator<Item = OsString>) -> String {
+    args.fold("sim".to_owned(), |command, arg| command + " " + &quoted(&arg))
+}
+
+/// An argument as a POSIX shell reads it back. Bytes that are no text are replaced.
+fn quoted(arg: &OsStr) -> String {
+    let text = arg.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,%@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;
     let tracer = match args.tracer() {
@@ -110,8 +128,30 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            eprintln!("sim: {violation}; again with: sim run --seed {}", scenario.seed);
+            let _ = writeln!(out, "hash            {}", tracer.hash());
+            eprintln!("sim: {violation}; again with: {}", command(std::env::args_os().skip(1)));
             ExitCode::from(EXIT_NO_CONVERGENCE)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_given_again_as_it_is_printed() {
+        let printed = |args: &[&str]| command(args.iter().map(OsString::from));
+        assert_eq!(printed(&["run", "--seed=7", "--loss", "5%"]), "sim run --seed=7 --loss 5%");
+        assert_eq!(printed(&["--trace", "it's here"]), r"sim --trace 'it'\''s here'");
+        assert_eq!(printed(&[""]), "sim ''");
+    }
+
+    #[test]
+    fn bad_arguments_end_with_the_exit_code_that_the_help_names() {
+        let error = Cli::try_parse_from(["sim", "run", "--seed", "x"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let help = Cli::try_parse_from(["sim", "run", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("2 bad arguments, 3 no convergence"), "{help}");
     }
 }
