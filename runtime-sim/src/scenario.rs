@@ -22,8 +22,16 @@ use crate::world::{App, Ctl, ProcessId, Spawn, World, WorldStats};
 
 /// Most nodes that a seed draws.
 pub const NODES_DRAWN_MAX: usize = 64;
-/// Most nodes that may be asked for: the member table of each holds all.
-pub const NODES_MAX: usize = 10_000;
+/// Most nodes that may be asked for. Each of them holds a record of each, and sends all of them to
+/// another one every second: memory and time grow with the square.
+pub const NODES_MAX: usize = 1_000;
+/// Most crashes that may be asked for.
+pub const CRASHES_MAX: u64 = 1_000;
+/// Most broadcasts that may be asked for: whoever has heard them tells all of them in each of its
+/// push/pulls.
+pub const BROADCASTS_MAX: u64 = 1_000;
+/// Groups of nodes, if there are any.
+const GROUPS: usize = 4;
 /// Broadcasts of the second phase: they must reach everybody.
 const PROOFS: u64 = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
@@ -88,6 +96,17 @@ impl Scenario {
         Self { seed, nodes, mode, strides, piggyback, network, faults_for, crashes, broadcasts }
     }
 
+    /// The same configuration with another number of nodes: as many groups as before, which grow or
+    /// shrink.
+    #[must_use]
+    pub const fn with_nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        if let Latency::Groups { size, .. } = &mut self.network.latency {
+            *size = group_size(nodes);
+        }
+        self
+    }
+
     /// How long after the healing everything must have come together: enough contacts of every
     /// node with others, at memberlist's pace, for a node that everybody believed dead to be heard.
     #[must_use]
@@ -146,11 +165,15 @@ fn drawn_latency(chance: &mut Chance, nodes: usize) -> Latency {
     match chance.below(2) {
         0 => Latency::Uniform(inside),
         _ => Latency::Groups {
-            size: nodes.div_ceil(4),
+            size: group_size(nodes),
             inside,
             between: inside + Duration::from_micros(chance.below(250_000)),
         },
     }
+}
+
+const fn group_size(nodes: usize) -> usize {
+    nodes.div_ceil(GROUPS)
 }
 
 fn numbered(index: usize) -> Spawn {
@@ -396,7 +419,8 @@ impl<'a> Play<'a> {
             let began = self.world.now();
             self.broadcast();
             let last = self.told;
-            if !self.world.run_until(bound, |world| knowing(world, last) == world.size()) {
+            let all_know = |world: &World<_>| knowing(world, last) == world.size();
+            if !self.world.run_until(bound, all_know) {
                 let (reached, nodes) = (knowing(&self.world, last), self.scenario.nodes);
                 return Err(Violation::KnowledgeApart { bound, reached, nodes });
             }
