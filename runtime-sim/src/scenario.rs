@@ -32,6 +32,8 @@ pub const CRASHES_MAX: u64 = 1_000;
 pub const BROADCASTS_MAX: u64 = 1_000;
 /// Groups of nodes, if there are any.
 const GROUPS: usize = 4;
+/// How often the second phase looks whether all nodes have come together.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Broadcasts of the second phase: they must reach everybody.
 const PROOFS: u64 = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
@@ -402,7 +404,7 @@ impl<'a> Play<'a> {
             let mut ids = world.ids();
             ids.find(|&id| world.node(id).map_or(0, live_members) != nodes)
         };
-        if !self.world.run_until(bound, |world| lacking(world).is_none())
+        if !self.world.run_until_seen(bound, LOOK_EVERY, |world| lacking(world).is_none())
             && let Some(id) = lacking(&self.world)
         {
             let seen = self.world.node(id).map_or(0, live_members);
@@ -420,7 +422,7 @@ impl<'a> Play<'a> {
             self.broadcast();
             let last = self.told;
             let all_know = |world: &World<_>| knowing(world, last) == world.size();
-            if !self.world.run_until(bound, all_know) {
+            if !self.world.run_until_seen(bound, LOOK_EVERY, all_know) {
                 let (reached, nodes) = (knowing(&self.world, last), self.scenario.nodes);
                 return Err(Violation::KnowledgeApart { bound, reached, nodes });
             }

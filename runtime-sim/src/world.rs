@@ -375,7 +375,8 @@ impl<A: App> World<A> {
         self.now = end;
     }
 
-    /// Lets things happen until `reached` holds; `false` if it does not within `limit`.
+    /// Lets things happen until `reached` holds; `false` if it does not within `limit`. Looks after
+    /// every step.
     pub fn run_until(&mut self, limit: Duration, mut reached: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -387,6 +388,28 @@ impl<A: App> World<A> {
                 return false;
             }
             self.step();
+        }
+    }
+
+    /// As [`run_until`](Self::run_until), but looks only whenever another `pause` has passed, at the
+    /// end of `limit` too: for what is costly to see.
+    pub fn run_until_seen(
+        &mut self,
+        limit: Duration,
+        pause: Duration,
+        mut reached: impl FnMut(&Self) -> bool,
+    ) -> bool {
+        let end = self.now + limit;
+        // Time moves on even if there is no pause at all.
+        let pause = pause.max(Duration::from_micros(1));
+        loop {
+            if reached(self) {
+                return true;
+            }
+            if self.now >= end {
+                return false;
+            }
+            self.run_for(pause.min(end.saturating_since(self.now)));
         }
     }
 

@@ -192,6 +192,22 @@ fn time_moves_on_when_nothing_happens() {
     assert_eq!(world.step(), None);
 }
 
+#[test]
+fn a_wait_that_looks_seldom_ends_at_a_look_or_at_its_limit() {
+    let mut world: World<Notebook> = World::new(1, Network::default());
+    let mut looks = 0;
+    let reached = |world: &World<Notebook>| {
+        looks += 1;
+        world.now().as_micros() > 12_000
+    };
+    assert!(world.run_until_seen(SECOND, 5 * MS, reached));
+    assert_eq!((world.now().as_micros(), looks), (15_000, 4));
+    assert!(!world.run_until_seen(7 * MS, 5 * MS, |_| false));
+    assert_eq!(world.now().as_micros(), 22_000);
+    let at_the_limit = |world: &World<Notebook>| world.now().as_micros() == 29_000;
+    assert!(world.run_until_seen(7 * MS, 5 * MS, at_the_limit));
+}
+
 fn quiet() -> Network {
     Network::default()
 }
