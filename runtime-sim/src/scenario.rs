@@ -2,7 +2,7 @@
 //!
 //! A scenario has two phases. In the first one links lose, double and reorder datagrams, processes
 //! crash and start anew, and users broadcast: every node must keep its own books in order at every
-//! step. Then the links heal and everybody is up: now all nodes must come to see all nodes within a
+//! step, at which builds with debug assertions and small clusters look. Then the links heal and everybody is up: now all nodes must come to see all nodes within a
 //! bound, and to know the same broadcasts, those among them that start from here.
 //!
 //! Broadcasts are told as rumours, and what a node has heard rides in its push/pulls, as the state of
@@ -267,9 +267,16 @@ impl fmt::Display for Outcome {
 struct Listener {
     heard: BTreeSet<u64>,
     is_changed: bool,
+    turns: usize,
 }
 
 impl Listener {
+    /// Whether it is time to look at the node's books. That takes longer the more members there
+    /// are, so that a node of a large cluster is looked at every few turns.
+    const fn is_audit_due(&self, members: usize) -> bool {
+        self.turns.is_multiple_of(members.div_ceil(NODES_DRAWN_MAX))
+    }
+
     fn hear(&mut self, bytes: &[u8]) {
         for number in bytes.as_chunks().0 {
             self.is_changed |= self.heard.insert(u64::from_be_bytes(*number));
@@ -291,8 +298,9 @@ impl App for Listener {
             let state = self.heard.iter().flat_map(|number| number.to_be_bytes()).collect();
             ctl.act(|node, _| node.set_channel_state(CHANNEL, state));
         }
+        self.turns += 1;
         // Builds with debug assertions check at every drain.
-        if !cfg!(debug_assertions) {
+        if !cfg!(debug_assertions) && self.is_audit_due(ctl.node().live_members()) {
             ctl.node().check_invariants();
         }
     }
@@ -463,4 +471,18 @@ fn params(scenario: &Scenario, index: usize) -> Params {
 fn join(world: &mut World<Listener>, id: ProcessId) {
     let seed = numbered(usize::from(id.index() == 0)).addr;
     world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_of_small_clusters_are_looked_at_in_every_turn_and_of_large_ones_less_often() {
+        let due = |members| {
+            let at = |turns| Listener { turns, ..Listener::default() }.is_audit_due(members);
+            (1..=160).filter(|&turns| at(turns)).count()
+        };
+        assert_eq!([1, 2, NODES_DRAWN_MAX, NODES_MAX].map(due), [160, 160, 160, 10]);
+    }
 }
