@@ -331,8 +331,9 @@ impl<A: App> World<A> {
         let identity = Identity {
             name: process.name.clone(),
             addr: process.addr,
-            // Like the wall clock's seconds: above what an earlier life had, unless it refuted.
-            incarnation: Incarnation(seconds.saturating_add(1)),
+            // The clock's seconds, and one for each life: above what an earlier life began with, also
+            // within a second.
+            incarnation: Incarnation(seconds.saturating_add(process.life)),
             boot_epoch: BootEpoch(process.life),
         };
         let seed = Chance::child(self.seed, Part::Process(id.0, process.life)).node_seed();

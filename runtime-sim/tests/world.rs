@@ -79,6 +79,22 @@ fn a_crashed_process_is_missed_and_welcome_when_it_starts_anew() {
 }
 
 #[test]
+fn every_life_of_a_process_begins_above_the_one_before() {
+    let mut world = world(1, quiet());
+    let a = ProcessId::new(0);
+    let name = world.name(a).as_bytes().to_vec();
+    let mut before = None;
+    for pause in [0, 100, 800, 100, 5_000] {
+        world.run_for(pause * MS);
+        let now = world.node(a).unwrap().member(&name).map(|member| member.incarnation);
+        assert!(now > before, "{now:?} after {before:?}");
+        before = now;
+        world.crash(a);
+        world.restart(a, params(), Notebook::default());
+    }
+}
+
+#[test]
 fn a_stream_to_a_crashed_process_fails_and_one_to_nobody_too() {
     let mut world = world(2, Network { latency: Latency::Uniform(5 * MS), ..quiet() });
     let (a, b) = (ProcessId::new(0), ProcessId::new(1));
