@@ -410,12 +410,12 @@ impl<'a> Play<'a> {
         let nodes = self.scenario.nodes;
         let lacking = |world: &World<Listener>| {
             let mut ids = world.ids();
-            ids.find(|&id| world.node(id).map_or(0, live_members) != nodes)
+            ids.find(|&id| world.node(id).map_or(0, Node::live_members) != nodes)
         };
         if !self.world.run_until_seen(bound, LOOK_EVERY, |world| lacking(world).is_none())
             && let Some(id) = lacking(&self.world)
         {
-            let seen = self.world.node(id).map_or(0, live_members);
+            let seen = self.world.node(id).map_or(0, Node::live_members);
             return Err(Violation::MembersApart { bound, node: id.index(), seen, nodes });
         }
         self.healed_after = self.world.now().saturating_since(began);
@@ -457,10 +457,6 @@ fn knowing(world: &World<Listener>, last: u64) -> usize {
         return 0;
     };
     world.ids().filter(|&id| heard(id) == Some(first)).count()
-}
-
-fn live_members(node: &Node) -> usize {
-    node.live_members()
 }
 
 fn params(scenario: &Scenario, index: usize) -> Params {
