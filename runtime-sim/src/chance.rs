@@ -21,7 +21,7 @@ pub enum Part {
     Scenario,
     /// What users do in it, and when.
     Workload,
-    /// The seed of a process' node: which process, and its how manieth start.
+    /// The seed of a process' node: which process, and which of its starts.
     Process(u32, u32),
 }
 

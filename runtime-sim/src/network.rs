@@ -83,7 +83,7 @@ impl Default for Network {
 
 /// What happens to one datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It arrives after this long.
     Arrives(Duration),
     /// It arrives twice, after these times.

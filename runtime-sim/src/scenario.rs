@@ -2,7 +2,7 @@
 //!
 //! A scenario has two phases. In the first one links lose, double and reorder datagrams, processes
 //! crash and start anew, and users broadcast: every node must keep its own books in order at every
-//! step. Then the links heal and everybody is up: now all nodes must come to see all nodes within a
+//! step, at which builds with debug assertions and small clusters look. Then the links heal and everybody is up: now all nodes must come to see all nodes within a
 //! bound, and to know the same broadcasts, those among them that start from here.
 //!
 //! Broadcasts are told as rumours, and what a node has heard rides in its push/pulls, as the state of
@@ -22,8 +22,18 @@ use crate::world::{App, Ctl, ProcessId, Spawn, World, WorldStats};
 
 /// Most nodes that a seed draws.
 pub const NODES_DRAWN_MAX: usize = 64;
-/// Most nodes that may be asked for: the member table of each holds all.
-pub const NODES_MAX: usize = 10_000;
+/// Most nodes that may be asked for. Each of them holds a record of each, and sends all of them to
+/// another one every second: memory and time grow with the square.
+pub const NODES_MAX: usize = 1_000;
+/// Most crashes that may be asked for.
+pub const CRASHES_MAX: u64 = 1_000;
+/// Most broadcasts that may be asked for: whoever has heard them tells all of them in each of its
+/// push/pulls.
+pub const BROADCASTS_MAX: u64 = 1_000;
+/// Groups of nodes, if there are any.
+const GROUPS: usize = 4;
+/// How often the second phase looks whether all nodes have come together.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Broadcasts of the second phase: they must reach everybody.
 const PROOFS: u64 = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
@@ -88,6 +98,17 @@ impl Scenario {
         Self { seed, nodes, mode, strides, piggyback, network, faults_for, crashes, broadcasts }
     }
 
+    /// The same configuration with another number of nodes: as many groups as before, which grow or
+    /// shrink.
+    #[must_use]
+    pub const fn with_nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        if let Latency::Groups { size, .. } = &mut self.network.latency {
+            *size = group_size(nodes);
+        }
+        self
+    }
+
     /// How long after the healing everything must have come together: enough contacts of every
     /// node with others, at memberlist's pace, for a node that everybody believed dead to be heard.
     #[must_use]
@@ -131,7 +152,8 @@ impl Scenario {
         ends.into_iter()
     }
 
-    /// Runs the scenario: what came of it, or what did not hold, and the tracer back.
+    /// Runs the scenario: what came of it, or what did not hold, and the tracer back, which has the
+    /// hash in either case.
     pub fn run(&self, tracer: Tracer) -> (Result<Outcome, Violation>, Tracer) {
         let mut play = Play::new(self, tracer);
         play.suffer();
@@ -145,11 +167,15 @@ fn drawn_latency(chance: &mut Chance, nodes: usize) -> Latency {
     match chance.below(2) {
         0 => Latency::Uniform(inside),
         _ => Latency::Groups {
-            size: nodes.div_ceil(4),
+            size: group_size(nodes),
             inside,
             between: inside + Duration::from_micros(chance.below(250_000)),
         },
     }
+}
+
+const fn group_size(nodes: usize) -> usize {
+    nodes.div_ceil(GROUPS)
 }
 
 fn numbered(index: usize) -> Spawn {
@@ -241,9 +267,16 @@ impl fmt::Display for Outcome {
 struct Listener {
     heard: BTreeSet<u64>,
     is_changed: bool,
+    turns: usize,
 }
 
 impl Listener {
+    /// Whether it is time to look at the node's books. That takes longer the more members there
+    /// are, so that a node of a large cluster is looked at every few turns.
+    const fn is_audit_due(&self, members: usize) -> bool {
+        self.turns.is_multiple_of(members.div_ceil(NODES_DRAWN_MAX))
+    }
+
     fn hear(&mut self, bytes: &[u8]) {
         for number in bytes.as_chunks().0 {
             self.is_changed |= self.heard.insert(u64::from_be_bytes(*number));
@@ -265,8 +298,9 @@ impl App for Listener {
             let state = self.heard.iter().flat_map(|number| number.to_be_bytes()).collect();
             ctl.act(|node, _| node.set_channel_state(CHANNEL, state));
         }
+        self.turns += 1;
         // Builds with debug assertions check at every drain.
-        if !cfg!(debug_assertions) {
+        if !cfg!(debug_assertions) && self.is_audit_due(ctl.node().live_members()) {
             ctl.node().check_invariants();
         }
     }
@@ -376,12 +410,12 @@ impl<'a> Play<'a> {
         let nodes = self.scenario.nodes;
         let lacking = |world: &World<Listener>| {
             let mut ids = world.ids();
-            ids.find(|&id| world.node(id).map_or(0, live_members) != nodes)
+            ids.find(|&id| world.node(id).map_or(0, Node::live_members) != nodes)
         };
-        if !self.world.run_until(bound, |world| lacking(world).is_none())
+        if !self.world.run_until_seen(bound, LOOK_EVERY, |world| lacking(world).is_none())
             && let Some(id) = lacking(&self.world)
         {
-            let seen = self.world.node(id).map_or(0, live_members);
+            let seen = self.world.node(id).map_or(0, Node::live_members);
             return Err(Violation::MembersApart { bound, node: id.index(), seen, nodes });
         }
         self.healed_after = self.world.now().saturating_since(began);
@@ -395,7 +429,8 @@ impl<'a> Play<'a> {
             let began = self.world.now();
             self.broadcast();
             let last = self.told;
-            if !self.world.run_until(bound, |world| knowing(world, last) == world.size()) {
+            let all_know = |world: &World<_>| knowing(world, last) == world.size();
+            if !self.world.run_until_seen(bound, LOOK_EVERY, all_know) {
                 let (reached, nodes) = (knowing(&self.world, last), self.scenario.nodes);
                 return Err(Violation::KnowledgeApart { bound, reached, nodes });
             }
@@ -424,10 +459,6 @@ fn knowing(world: &World<Listener>, last: u64) -> usize {
     world.ids().filter(|&id| heard(id) == Some(first)).count()
 }
 
-fn live_members(node: &Node) -> usize {
-    node.live_members()
-}
-
 fn params(scenario: &Scenario, index: usize) -> Params {
     Params::try_from(scenario.config(index)).expect("a scenario's numbers fit together")
 }
@@ -436,4 +467,18 @@ fn params(scenario: &Scenario, index: usize) -> Params {
 fn join(world: &mut World<Listener>, id: ProcessId) {
     let seed = numbered(usize::from(id.index() == 0)).addr;
     world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_of_small_clusters_are_looked_at_in_every_turn_and_of_large_ones_less_often() {
+        let due = |members| {
+            let at = |turns| Listener { turns, ..Listener::default() }.is_audit_due(members);
+            (1..=160).filter(|&turns| at(turns)).count()
+        };
+        assert_eq!([1, 2, NODES_DRAWN_MAX, NODES_MAX].map(due), [160, 160, 160, 10]);
+    }
 }

@@ -1,10 +1,11 @@
 //! What happened in a world: a running hash for programs, lines for people.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::hash::Hasher as _;
+use core::net::SocketAddr;
 use std::io::{self, Write};
 
-use rumormill::Instant;
+use rumormill::{Instant, StreamId};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::world::ProcessId;
@@ -19,59 +20,109 @@ impl fmt::Display for Hash {
     }
 }
 
-/// What a step did.
+/// What a step did, and with whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
     Start,
     Crash,
     Wake,
-    Packet(&'a [u8]),
-    Accept,
-    Connected,
-    Bytes(&'a [u8]),
-    Written,
-    Closed,
-    Failed,
+    /// A datagram came from this address.
+    Packet(SocketAddr, &'a [u8]),
+    /// A datagram from this address found the process down.
+    Missed(SocketAddr, &'a [u8]),
+    /// A datagram was sent.
+    Send {
+        to: SocketAddr,
+        fate: Sent,
+        bytes: &'a [u8],
+    },
+    /// A call from this address was taken.
+    Accept(SocketAddr),
+    /// A call from this address was not, by a node that is full or by a process that is down.
+    Refused(SocketAddr),
+    Connected(StreamId),
+    Bytes(StreamId, &'a [u8]),
+    Written(StreamId),
+    Closed(StreamId),
+    Failed(StreamId),
     /// A process told its application something; the number of the event.
     Event(u64),
 }
 
-impl Step<'_> {
-    const fn tag(self) -> u8 {
+/// What becomes of a datagram that is sent. When it arrives is told by the steps that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Once,
+    Twice,
+    Lost,
+    /// Nobody has that address.
+    Nowhere,
+}
+
+/// The other side of a step.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    None,
+    Addr(SocketAddr),
+    Stream(StreamId),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start => 1,
-            Self::Crash => 2,
-            Self::Wake => 3,
-            Self::Packet(_) => 4,
-            Self::Accept => 5,
-            Self::Connected => 6,
-            Self::Bytes(_) => 7,
-            Self::Written => 8,
-            Self::Closed => 9,
-            Self::Failed => 10,
-            Self::Event(_) => 11,
+            Self::None => f.write_str("-"),
+            Self::Addr(addr) => addr.fmt(f),
+            Self::Stream(stream) => stream.fmt(f),
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Its number in the hash, and its name in a trace.
+    const fn tag(&self) -> (u8, &'static str) {
+        match self {
+            Self::Start => (1, "start"),
+            Self::Crash => (2, "crash"),
+            Self::Wake => (3, "wake"),
+            Self::Packet(..) => (4, "packet"),
+            Self::Accept(_) => (5, "accept"),
+            Self::Connected(_) => (6, "connected"),
+            Self::Bytes(..) => (7, "bytes"),
+            Self::Written(_) => (8, "written"),
+            Self::Closed(_) => (9, "closed"),
+            Self::Failed(_) => (10, "failed"),
+            Self::Event(_) => (11, "event"),
+            Self::Missed(..) => (12, "missed"),
+            Self::Refused(_) => (13, "refused"),
+            Self::Send { fate: Sent::Once, .. } => (14, "send"),
+            Self::Send { fate: Sent::Twice, .. } => (15, "doubled"),
+            Self::Send { fate: Sent::Lost, .. } => (16, "lost"),
+            Self::Send { fate: Sent::Nowhere, .. } => (17, "nowhere"),
         }
     }
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Crash => "crash",
-            Self::Wake => "wake",
-            Self::Packet(_) => "packet",
-            Self::Accept => "accept",
-            Self::Connected => "connected",
-            Self::Bytes(_) => "bytes",
-            Self::Written => "written",
-            Self::Closed => "closed",
-            Self::Failed => "failed",
-            Self::Event(_) => "event",
+    const fn peer(&self) -> Peer {
+        match *self {
+            Self::Start | Self::Crash | Self::Wake | Self::Event(_) => Peer::None,
+            Self::Packet(addr, _)
+            | Self::Missed(addr, _)
+            | Self::Send { to: addr, .. }
+            | Self::Accept(addr)
+            | Self::Refused(addr) => Peer::Addr(addr),
+            Self::Connected(stream)
+            | Self::Bytes(stream, _)
+            | Self::Written(stream)
+            | Self::Closed(stream)
+            | Self::Failed(stream) => Peer::Stream(stream),
         }
     }
 
     const fn bytes(&self) -> &[u8] {
         match self {
-            Self::Packet(bytes) | Self::Bytes(bytes) => bytes,
+            Self::Packet(_, bytes)
+            | Self::Missed(_, bytes)
+            | Self::Send { bytes, .. }
+            | Self::Bytes(_, bytes) => bytes,
             _ => &[],
         }
     }
@@ -82,6 +133,8 @@ pub struct Tracer {
     hasher: SipHasher13,
     lines: Option<Box<dyn Write + Send>>,
     error: Option<io::Error>,
+    /// What the peer of a step is written into.
+    peer: String,
 }
 
 impl fmt::Debug for Tracer {
@@ -92,13 +145,19 @@ impl fmt::Debug for Tracer {
 
 impl Default for Tracer {
     fn default() -> Self {
-        Self { hasher: SipHasher13::new_with_keys(0, 0), lines: None, error: None }
+        let hasher = SipHasher13::new_with_keys(0, 0);
+        Self { hasher, lines: None, error: None, peer: String::new() }
     }
 }
 
 impl Tracer {
-    /// One that also writes a line per step: time in microseconds, process, what, bytes and their
-    /// checksum, separated by blanks.
+    /// One that also writes a line per step, of six columns separated by blanks: time in
+    /// microseconds, process, what, the address or the stream that it was with or `-`, number of
+    /// bytes or of the event, checksum of the bytes.
+    ///
+    /// A datagram that is sent is `send`, `doubled` if it will arrive twice, `lost`, or `nowhere` if
+    /// nobody has its address; where it arrives, it is `packet`, or `missed` by a process that is
+    /// down.
     pub fn with_lines(lines: impl Write + Send + 'static) -> Self {
         Self { lines: Some(Box::new(lines)), ..Self::default() }
     }
@@ -122,22 +181,27 @@ impl Tracer {
     }
 
     pub(crate) fn record(&mut self, at: Instant, process: ProcessId, step: Step<'_>) {
-        let mut head = [0; 25];
-        head[0] = step.tag();
-        head[1..9].copy_from_slice(&at.as_micros().to_be_bytes());
-        head[9..17].copy_from_slice(&(process.index() as u64).to_be_bytes());
+        let (tag, name) = step.tag();
         let bytes = step.bytes();
         let detail = if let Step::Event(number) = step { number } else { bytes.len() as u64 };
-        head[17..].copy_from_slice(&detail.to_be_bytes());
+        self.peer.clear();
+        write!(self.peer, "{}", step.peer()).expect("a string takes everything");
+        let mut head = [0; 33];
+        head[0] = tag;
+        head[1..9].copy_from_slice(&at.as_micros().to_be_bytes());
+        head[9..17].copy_from_slice(&(process.index() as u64).to_be_bytes());
+        head[17..25].copy_from_slice(&detail.to_be_bytes());
+        head[25..].copy_from_slice(&(self.peer.len() as u64).to_be_bytes());
         self.hasher.write(&head);
+        self.hasher.write(self.peer.as_bytes());
         self.hasher.write(bytes);
         if let Some(lines) = &mut self.lines {
             let written = writeln!(
                 lines,
-                "{:>12} {:>5} {:<9} {detail:>6} {:016x}",
+                "{:>12} {:>5} {name:<9} {:<21} {detail:>6} {:016x}",
                 at.as_micros(),
                 process.index(),
-                step.name(),
+                self.peer,
                 checksum(bytes),
             );
             if let Err(error) = written {

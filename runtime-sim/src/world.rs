@@ -6,7 +6,7 @@
 use core::cmp::{Ordering, Reverse};
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rumormill::{
     BootEpoch, Datagram, Event, Identity, Incarnation, Instant, Node, NodeName, Output, Params,
@@ -15,7 +15,7 @@ use rumormill::{
 
 use crate::chance::{Chance, Part};
 use crate::network::{Fate, Network};
-use crate::trace::{Hash, Step, Tracer};
+use crate::trace::{Hash, Sent, Step, Tracer};
 
 /// Bytes of UDP and IPv4 headers around every datagram.
 pub const HEADERS_LEN: u64 = 28;
@@ -241,6 +241,8 @@ pub struct World<A> {
     processes: Vec<Process<A>>,
     by_addr: BTreeMap<SocketAddr, ProcessId>,
     pipes: BTreeMap<PipeEnd, Pipe>,
+    /// Calls under way whose callers, in their present lives, still want them.
+    dials: BTreeSet<PipeEnd>,
     network: Network,
     network_chance: Chance,
     tracer: Tracer,
@@ -261,6 +263,7 @@ impl<A: App> World<A> {
             processes: Vec::new(),
             by_addr: BTreeMap::new(),
             pipes: BTreeMap::new(),
+            dials: BTreeSet::new(),
             network,
             network_chance: Chance::child(seed, Part::Network),
             tracer: Tracer::default(),
@@ -305,6 +308,7 @@ impl<A: App> World<A> {
         for end in ends {
             self.hang_up(end, News::Failed);
         }
+        self.dials.retain(|end| end.0 != id);
         Some(running.app)
     }
 
@@ -327,8 +331,9 @@ impl<A: App> World<A> {
         let identity = Identity {
             name: process.name.clone(),
             addr: process.addr,
-            // Like the wall clock's seconds: above what an earlier life had, unless it refuted.
-            incarnation: Incarnation(seconds.saturating_add(1)),
+            // The clock's seconds, and one for each life: above what an earlier life began with, also
+            // within a second.
+            incarnation: Incarnation(seconds.saturating_add(process.life)),
             boot_epoch: BootEpoch(process.life),
         };
         let seed = Chance::child(self.seed, Part::Process(id.0, process.life)).node_seed();
@@ -371,7 +376,8 @@ impl<A: App> World<A> {
         self.now = end;
     }
 
-    /// Lets things happen until `reached` holds; `false` if it does not within `limit`.
+    /// Lets things happen until `reached` holds; `false` if it does not within `limit`. Looks after
+    /// every step.
     pub fn run_until(&mut self, limit: Duration, mut reached: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -383,6 +389,28 @@ impl<A: App> World<A> {
                 return false;
             }
             self.step();
+        }
+    }
+
+    /// As [`run_until`](Self::run_until), but looks only whenever another `pause` has passed, at the
+    /// end of `limit` too: for what is costly to see.
+    pub fn run_until_seen(
+        &mut self,
+        limit: Duration,
+        pause: Duration,
+        mut reached: impl FnMut(&Self) -> bool,
+    ) -> bool {
+        let end = self.now + limit;
+        // Time moves on even if there is no pause at all.
+        let pause = pause.max(Duration::from_micros(1));
+        loop {
+            if reached(self) {
+                return true;
+            }
+            if self.now >= end {
+                return false;
+            }
+            self.run_for(pause.min(end.saturating_since(self.now)));
         }
     }
 
@@ -502,9 +530,10 @@ impl<A: App> World<A> {
         let now = self.now;
         let Some(running) = self.processes[to.index()].running.as_mut() else {
             self.stats.unreachable += 1;
+            self.tracer.record(now, to, Step::Missed(from, bytes));
             return;
         };
-        self.tracer.record(now, to, Step::Packet(bytes));
+        self.tracer.record(now, to, Step::Packet(from, bytes));
         let refused = running.node.handle_packet(now, from, bytes).is_err();
         self.stats.refused += u64::from(refused);
         self.drain(to);
@@ -512,27 +541,29 @@ impl<A: App> World<A> {
 
     fn accept(&mut self, from: ProcessId, life: u32, stream: StreamId, to: ProcessId) {
         let now = self.now;
+        // Streams of another life may have the same number.
+        let is_wanted =
+            self.processes[from.index()].life == life && self.dials.remove(&(from, stream));
         let caller = SocketAddr::new(self.processes[from.index()].addr.ip(), STREAM_PORT);
         let callee = &mut self.processes[to.index()];
         let accepted =
             callee.running.as_mut().and_then(|running| running.node.handle_accept(now, caller));
         let delay = self.stream_delay(to, from);
         let Some(theirs) = accepted else {
+            self.tracer.record(now, to, Step::Refused(caller));
             self.plan(now + delay, What::Stream { to: from, life, stream, news: News::Failed });
             return;
         };
-        self.tracer.record(now, to, Step::Accept);
+        self.tracer.record(now, to, Step::Accept(caller));
         self.stats.streams += 1;
-        let is_there = self.processes[from.index()].life == life
-            && self.processes[from.index()].running.is_some();
-        if is_there {
+        if is_wanted {
             let pipe = |peer, theirs| Pipe { peer, theirs, last_arrival: now };
             self.pipes.insert((from, stream), pipe(to, theirs));
             self.pipes.insert((to, theirs), pipe(from, stream));
             self.drain(to);
             self.send_along((to, theirs), News::Connected);
         } else {
-            // The caller died while its call was under way.
+            // The caller died or gave up while its call was under way.
             let life = self.processes[to.index()].life;
             self.plan(now, What::Stream { to, life, stream: theirs, news: News::Failed });
             self.drain(to);
@@ -546,11 +577,11 @@ impl<A: App> World<A> {
             return;
         };
         let (step, input) = match news {
-            News::Connected => (Step::Connected, StreamInput::Connected),
-            News::Bytes(bytes) => (Step::Bytes(bytes), StreamInput::Bytes(bytes)),
-            News::Written => (Step::Written, StreamInput::Written),
-            News::Closed => (Step::Closed, StreamInput::Closed),
-            News::Failed => (Step::Failed, StreamInput::Failed),
+            News::Connected => (Step::Connected(stream), StreamInput::Connected),
+            News::Bytes(bytes) => (Step::Bytes(stream, bytes), StreamInput::Bytes(bytes)),
+            News::Written => (Step::Written(stream), StreamInput::Written),
+            News::Closed => (Step::Closed(stream), StreamInput::Closed),
+            News::Failed => (Step::Failed(stream), StreamInput::Failed),
         };
         self.tracer.record(now, to, step);
         // Inputs that cross the node's own close find no stream; that is no error.
@@ -610,28 +641,41 @@ impl<A: App> World<A> {
     fn send(&mut self, from: ProcessId, to: SocketAddr, bytes: &[u8]) {
         self.stats.datagrams += 1;
         self.stats.datagram_bytes += bytes.len() as u64;
+        let now = self.now;
         let Some(&peer) = self.by_addr.get(&to) else {
             self.stats.unreachable += 1;
+            self.tracer.record(now, from, Step::Send { to, fate: Sent::Nowhere, bytes });
             return;
         };
         let fate = self.network.fate(from.index(), peer.index(), &mut self.network_chance);
-        let (now, sender) = (self.now, self.processes[from.index()].addr);
+        let sender = self.processes[from.index()].addr;
         let packet = || What::Packet { from: sender, to: peer, bytes: bytes.into() };
-        match fate {
-            Fate::Arrives(after) => self.plan(now + after, packet()),
+        let fate = match fate {
+            Fate::Arrives(after) => {
+                self.plan(now + after, packet());
+                Sent::Once
+            }
             Fate::ArrivesTwice(after, again) => {
                 self.stats.duplicated += 1;
                 self.plan(now + after, packet());
                 self.plan(now + again, packet());
+                Sent::Twice
             }
-            Fate::Lost => self.stats.lost += 1,
-        }
+            Fate::Lost => {
+                self.stats.lost += 1;
+                Sent::Lost
+            }
+        };
+        self.tracer.record(now, from, Step::Send { to, fate, bytes });
     }
 
     fn dial(&mut self, from: ProcessId, stream: StreamId, to: SocketAddr) {
         let life = self.processes[from.index()].life;
         let what = match self.by_addr.get(&to) {
-            Some(&to) => What::Dial { from, life, stream, to },
+            Some(&to) => {
+                self.dials.insert((from, stream));
+                What::Dial { from, life, stream, to }
+            }
             None => What::Stream { to: from, life, stream, news: News::Failed },
         };
         let delay = match &what {
@@ -662,8 +706,9 @@ impl<A: App> World<A> {
         self.plan(at, What::Stream { to: peer, life, stream: theirs, news });
     }
 
-    /// Takes one end away and tells the other.
+    /// Takes one end away and tells the other; a call that is under way is wanted no more.
     fn hang_up(&mut self, end: PipeEnd, news: News) {
+        self.dials.remove(&end);
         self.send_along(end, news);
         if let Some(pipe) = self.pipes.remove(&end) {
             // What the other end writes from now on goes nowhere.

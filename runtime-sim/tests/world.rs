@@ -79,6 +79,22 @@ fn a_crashed_process_is_missed_and_welcome_when_it_starts_anew() {
 }
 
 #[test]
+fn every_life_of_a_process_begins_above_the_one_before() {
+    let mut world = world(1, quiet());
+    let a = ProcessId::new(0);
+    let name = world.name(a).as_bytes().to_vec();
+    let mut before = None;
+    for pause in [0, 100, 800, 100, 5_000] {
+        world.run_for(pause * MS);
+        let now = world.node(a).unwrap().member(&name).map(|member| member.incarnation);
+        assert!(now > before, "{now:?} after {before:?}");
+        before = now;
+        world.crash(a);
+        world.restart(a, params(), Notebook::default());
+    }
+}
+
+#[test]
 fn a_stream_to_a_crashed_process_fails_and_one_to_nobody_too() {
     let mut world = world(2, Network { latency: Latency::Uniform(5 * MS), ..quiet() });
     let (a, b) = (ProcessId::new(0), ProcessId::new(1));
@@ -115,6 +131,22 @@ fn a_process_that_dies_in_mid_call_takes_the_stream_along() {
 }
 
 #[test]
+fn a_call_whose_caller_has_given_up_fails_as_soon_as_it_is_taken() {
+    // Longer than a node waits for its call to be answered.
+    let mut world = world(2, Network { latency: Latency::Uniform(12 * SECOND), ..quiet() });
+    let (a, b) = (ProcessId::new(0), ProcessId::new(1));
+    let failed = |world: &World<Notebook>, id| world.node(id).unwrap().stats().streams_failed;
+    let seed = world.addr(a);
+    world.act(b, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    world.run_for(11 * SECOND);
+    assert_eq!((failed(&world, b), world.stats().streams), (1, 0), "the caller gives up first");
+    assert!(world.run_until(2 * SECOND, |world| world.stats().streams == 1));
+    let taken_at = world.now();
+    assert!(world.run_until(SECOND, |world| failed(world, a) == 1));
+    assert_eq!(world.now(), taken_at);
+}
+
+#[test]
 fn doubled_and_late_datagrams_do_no_harm_and_are_counted() {
     let network = Network {
         latency: Latency::Uniform(2 * MS),
@@ -130,6 +162,43 @@ fn doubled_and_late_datagrams_do_no_harm_and_are_counted() {
 }
 
 #[test]
+fn runs_that_differ_only_in_who_sent_a_datagram_have_different_hashes() {
+    let run = |sender| {
+        let mut world = at_rest(Network { latency: Latency::Uniform(5 * MS), ..quiet() });
+        send_to_the_third(&mut world, ProcessId::new(sender));
+        world.run_for(SECOND);
+        let last = world.app(ProcessId::new(2)).unwrap().0.last().map(|event| event.fact.clone());
+        (world.hash(), *world.stats(), format!("{last:?}"))
+    };
+    let ((hash, stats, event), (other_hash, other_stats, other_event)) = (run(0), run(1));
+    assert_eq!(stats, other_stats);
+    assert_ne!(event, other_event, "the message says who sent it");
+    assert_ne!(hash, other_hash);
+}
+
+#[test]
+fn runs_that_differ_only_in_datagrams_that_nobody_got_have_different_hashes() {
+    let run = |sends, is_down| {
+        let mut world = at_rest(Network { latency: Latency::Uniform(5 * MS), ..quiet() });
+        if is_down {
+            world.crash(ProcessId::new(2));
+        } else {
+            world.network_mut().loss = Ratio::ONE;
+        }
+        for _ in 0..sends {
+            send_to_the_third(&mut world, ProcessId::new(0));
+        }
+        world.run_for(SECOND);
+        world.hash()
+    };
+    for is_down in [false, true] {
+        assert_eq!(run(1, is_down), run(1, is_down));
+        assert_ne!(run(0, is_down), run(1, is_down));
+        assert_ne!(run(1, is_down), run(2, is_down));
+    }
+}
+
+#[test]
 fn time_moves_on_when_nothing_happens() {
     let mut world: World<Notebook> = World::new(1, Network::default());
     world.run_for(3 * SECOND);
@@ -137,6 +206,22 @@ fn time_moves_on_when_nothing_happens() {
     assert!(!world.run_until(SECOND, |_| false));
     assert_eq!(world.now().as_micros(), 4_000_000);
     assert_eq!(world.step(), None);
+}
+
+#[test]
+fn a_wait_that_looks_seldom_ends_at_a_look_or_at_its_limit() {
+    let mut world: World<Notebook> = World::new(1, Network::default());
+    let mut looks = 0;
+    let reached = |world: &World<Notebook>| {
+        looks += 1;
+        world.now().as_micros() > 12_000
+    };
+    assert!(world.run_until_seen(SECOND, 5 * MS, reached));
+    assert_eq!((world.now().as_micros(), looks), (15_000, 4));
+    assert!(!world.run_until_seen(7 * MS, 5 * MS, |_| false));
+    assert_eq!(world.now().as_micros(), 22_000);
+    let at_the_limit = |world: &World<Notebook>| world.now().as_micros() == 29_000;
+    assert!(world.run_until_seen(7 * MS, 5 * MS, at_the_limit));
 }
 
 fn quiet() -> Network {
@@ -169,6 +254,27 @@ fn joined(size: usize, network: Network) -> World<Notebook> {
         world.run_until(60 * SECOND, |world| world.ids().all(|id| sees(world, id.index()) == size));
     assert!(met, "all nodes see all nodes");
     world
+}
+
+/// Three nodes that know each other, and say nothing unless told to.
+fn at_rest(network: Network) -> World<Notebook> {
+    let mut world = World::new(3, network);
+    let silent = Config { probe_interval: None, push_pull_interval: None, ..Config::lan() };
+    let params = Params::try_from(silent).unwrap();
+    for index in 0..3 {
+        world.spawn(Spawn::numbered(index, params.clone()), Notebook::default());
+    }
+    join_all(&mut world);
+    world.run_for(30 * SECOND);
+    assert!(world.ids().all(|id| sees(&world, id.index()) == 3));
+    world
+}
+
+fn send_to_the_third(world: &mut World<Notebook>, sender: ProcessId) {
+    let name = world.name(ProcessId::new(2)).clone();
+    world.act(sender, |ctl, _| {
+        ctl.act(|node, now| node.send(now, &name, Channel(3), b"x", Delivery::BestEffort)).unwrap();
+    });
 }
 
 fn sees(world: &World<Notebook>, index: usize) -> usize {

@@ -1,12 +1,13 @@
 //! `sim`: runs a scenario that a seed draws.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use rumormill_sim::scenario::{NODES_MAX, Scenario};
+use rumormill_sim::scenario::{BROADCASTS_MAX, CRASHES_MAX, NODES_MAX, Scenario};
 use rumormill_sim::{Ratio, Tracer};
 
 /// What a shell sees if something that must hold does not.
@@ -24,7 +25,8 @@ struct Cli {
 enum Command {
     /// Run the scenario of a seed: its configuration is printed first, its hash last.
     ///
-    /// Exit codes: 0 all is well, 1 bad arguments or files, 3 no convergence, 101 a bug of ours.
+    /// Exit codes: 0 all is well, 1 the trace cannot be written, 2 bad arguments, 3 no convergence,
+    /// 101 a bug of ours.
     Run(RunArgs),
 }
 
@@ -46,10 +48,10 @@ struct RunArgs {
     #[arg(long, value_name = "P")]
     reordering: Option<Ratio>,
     /// Crashes until then
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crashes)]
     crashes: Option<u64>,
     /// Broadcasts until then
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = broadcasts)]
     broadcasts: Option<u64>,
     /// Write a line for every step to this file
     #[arg(long, value_name = "FILE")]
@@ -63,10 +65,25 @@ fn nodes(text: &str) -> Result<usize, String> {
     }
 }
 
+fn crashes(text: &str) -> Result<u64, String> {
+    at_most(text, CRASHES_MAX, "crashes")
+}
+
+fn broadcasts(text: &str) -> Result<u64, String> {
+    at_most(text, BROADCASTS_MAX, "broadcasts")
+}
+
+fn at_most(text: &str, most: u64, what: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number <= most);
+    number.ok_or_else(|| format!("give a number of {what} from 0 to {most}"))
+}
+
 impl RunArgs {
     fn scenario(&self) -> Scenario {
         let mut scenario = Scenario::draw(self.seed);
-        scenario.nodes = self.nodes.unwrap_or(scenario.nodes);
+        if let Some(nodes) = self.nodes {
+            scenario = scenario.with_nodes(nodes);
+        }
         scenario.crashes = self.crashes.unwrap_or(scenario.crashes);
         scenario.broadcasts = self.broadcasts.unwrap_or(scenario.broadcasts);
         let network = &mut scenario.network;
@@ -81,6 +98,22 @@ impl RunArgs {
             Some(path) => Ok(Tracer::with_lines(BufWriter::new(File::create(path)?))),
             None => Ok(Tracer::default()),
         }
+    }
+}
+
+/// The command that was given, for a shell.
+fn command(args: impl Iterator<Item = OsString>) -> String {
+    args.fold("sim".to_owned(), |command, arg| command + " " + &quoted(&arg))
+}
+
+/// An argument as a POSIX shell reads it back. Bytes that are no text are replaced.
+fn quoted(arg: &OsStr) -> String {
+    let text = arg.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,%@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -110,8 +143,65 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            eprintln!("sim: {violation}; again with: sim run --seed {}", scenario.seed);
+            let _ = writeln!(out, "hash            {}", tracer.hash());
+            eprintln!("sim: {violation}; again with: {}", command(std::env::args_os().skip(1)));
             ExitCode::from(EXIT_NO_CONVERGENCE)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumormill_sim::Latency;
+
+    #[test]
+    fn a_command_can_be_given_again_as_it_is_printed() {
+        let printed = |args: &[&str]| command(args.iter().map(OsString::from));
+        assert_eq!(printed(&["run", "--seed=7", "--loss", "5%"]), "sim run --seed=7 --loss 5%");
+        assert_eq!(printed(&["--trace", "it's here"]), r"sim --trace 'it'\''s here'");
+        assert_eq!(printed(&[""]), "sim ''");
+    }
+
+    #[test]
+    fn numbers_beyond_their_limits_are_refused_in_words() {
+        for (flag, most) in [
+            ("--nodes", NODES_MAX as u64),
+            ("--crashes", CRASHES_MAX),
+            ("--broadcasts", BROADCASTS_MAX),
+        ] {
+            let given = |number: u64| {
+                Cli::try_parse_from(["sim", "run", "--seed", "1", flag, &number.to_string()])
+            };
+            assert!(given(most).is_ok());
+            let error = given(most + 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("to {most}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_number_of_nodes_leaves_as_many_groups() {
+        let sizes = |seed: &str| {
+            [8, 300].map(|nodes: usize| {
+                let args = ["sim", "run", "--seed", seed, "--nodes", &nodes.to_string()];
+                let Command::Run(args) = Cli::try_parse_from(args).unwrap().command;
+                match args.scenario().network.latency {
+                    Latency::Groups { size, .. } => Some(size),
+                    Latency::Uniform(_) => None,
+                }
+            })
+        };
+        let drawn = (0..20).map(|seed| sizes(&seed.to_string()));
+        let grouped: Vec<_> = drawn.filter(|sizes| sizes[0].is_some()).collect();
+        assert!(!grouped.is_empty());
+        assert!(grouped.iter().all(|sizes| *sizes == [Some(2), Some(75)]), "{grouped:?}");
+    }
+
+    #[test]
+    fn bad_arguments_end_with_the_exit_code_that_the_help_names() {
+        let error = Cli::try_parse_from(["sim", "run", "--seed", "x"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let help = Cli::try_parse_from(["sim", "run", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("2 bad arguments, 3 no convergence"), "{help}");
     }
 }
