@@ -86,7 +86,7 @@ pub fn trace_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{}.log", node_name(number)))
 }
 
-fn node_name(number: u32) -> String {
+pub(crate) fn node_name(number: u32) -> String {
     format!("Node{number}")
 }
 

@@ -18,6 +18,7 @@ use super::interrupt::is_interrupted;
 use super::run::{
     BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_paths, write_run_file,
 };
+use crate::agent::job::node_name;
 use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::sim_node::SimNode;
@@ -192,12 +193,12 @@ impl<'a> Play<'a> {
             push_pull_interval: None,
             ..settings.config()
         };
-        for index in 0..nodes {
+        for (index, number) in (0..nodes).zip(1..=run.nodes) {
             let trace = TraceWriter::new(Vec::new(), plan.trace_format);
             let peer = Peer::new(run.mode, Some(trace));
             let id =
                 world.spawn(Spawn::numbered(index, params(silent.clone())), SimNode::new(peer));
-            let label = label(index);
+            let label = node_name(number);
             world.act(id, |ctl, app| app.adopt(ctl.now(), ctl.node(), &label));
         }
         Self { plan, conditions, settings, world, chance: Chance::child(seed, Part::Workload) }
@@ -308,10 +309,6 @@ impl<'a> Play<'a> {
 
 fn count(world: &World<SimNode>, is_so: impl Fn(&rumormill::Node) -> bool) -> usize {
     world.ids().filter(|&id| world.node(id).is_some_and(&is_so)).count()
-}
-
-fn label(index: usize) -> String {
-    format!("Node{}", index + 1)
 }
 
 fn params(config: Config) -> Params {
