@@ -303,13 +303,13 @@ impl Node {
 
     /// Fills a datagram with news: members first, then rumours.
     fn fill(&mut self, writer: &mut PacketWriter<'_>, load: Load, recipient: Recipient) {
-        if load != Load::Rumors {
+        if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
             self.updates.collect(writer.budget(), PART_OVERHEAD, limit, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
-        if load != Load::Updates {
+        if load != Load::Updates && self.rumors.waiting() > 0 {
             let (now, limit) = (self.now, self.rumor_limit());
             self.stats.rumors_dropped += self.rumors.wake(now, limit) as u64;
             // Nothing waits for ever for a recipient that understands it.
