@@ -81,6 +81,13 @@ pub struct Config {
     /// How long to wait for a direct ack before asking others; set it to the 99th percentile of
     /// the round trip. Must lie below `probe_interval`.
     pub probe_timeout: Duration,
+    /// Whether a member that did not answer in time is also probed over a stream, while others are
+    /// asked: it tells a network that loses datagrams from a dead member. memberlist can switch
+    /// this off for single members too, for transports that cannot dial them; an address that
+    /// nobody can dial is merely no contact, so this node needs no such list.
+    pub stream_pings: bool,
+    /// Whether each direct ack in time is told as [`Fact::Probed`](crate::Fact::Probed).
+    pub probe_events: bool,
     /// How many members to ask for an indirect probe, 0 to 16. Each is one more path around a lossy
     /// link and up to four datagrams more per failed direct probe.
     pub indirect_checks: usize,
@@ -181,6 +188,8 @@ impl Config {
         Self {
             probe_interval: Some(Duration::from_secs(1)),
             probe_timeout: Duration::from_millis(500),
+            stream_pings: true,
+            probe_events: false,
             indirect_checks: 3,
             suspicion_mult: 4,
             suspicion_max_mult: 6,

@@ -70,6 +70,23 @@ pub enum Fact {
         /// The incarnation that it refuted with.
         incarnation: Incarnation,
     },
+    /// A member acked a direct probe in time; told with
+    /// [`Config::probe_events`](crate::Config::probe_events) only.
+    Probed {
+        /// Who.
+        name: NodeName,
+        /// How long it took, unlike [`Member::rtt`](crate::Member::rtt) not smoothed.
+        rtt: Duration,
+        /// What its application put into the ack; see
+        /// [`Node::set_ack_payload`](crate::Node::set_ack_payload).
+        payload: Bytes,
+    },
+    /// A member answers over streams, but no datagram gets through, neither directly nor by way of
+    /// others: a firewall, perhaps. It stays a member. Told for every such probe.
+    DatagramsLost {
+        /// Who.
+        name: NodeName,
+    },
     /// A member is dead.
     Failed {
         /// Who.

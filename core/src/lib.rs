@@ -122,7 +122,8 @@ pub use identity::{
 };
 pub use member::{Member, MemberState};
 pub use node::{
-    BroadcastError, Cause, Datagram, MetaError, Node, Output, SendError, Stats, StreamInput,
+    ACK_PAYLOAD_MAX, AckPayloadTooLong, BroadcastError, Cause, Datagram, MetaError, Node, Output,
+    SendError, Stats, StreamInput,
 };
 pub use push_pull::SEEDS_MAX;
 pub use rumor::{RumorId, ShortId};

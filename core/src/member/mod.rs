@@ -17,7 +17,7 @@ use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-pub(crate) use table::{MemberId, Record, Table};
+pub(crate) use table::{MemberId, Record, Rtt, Table};
 
 /// What a node believes about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +70,9 @@ pub struct Member<'a> {
     pub versions: Versions,
     /// Its boot epoch and capabilities, if it runs Rumormill and says so.
     pub advert: Option<Advert>,
+    /// The round trip of this node's probes of it, smoothed by 7/8; `None` until one was measured
+    /// at its present address in its present life. Includes what both runtimes let a datagram wait.
+    pub rtt: Option<Duration>,
 }
 
 /// An alive statement whose fields make sense; the rules of the protocol page §9.2.

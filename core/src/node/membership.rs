@@ -10,7 +10,7 @@ use super::{Leaving, Node};
 use crate::event::Fact;
 use crate::identity::{Incarnation, NodeName};
 use crate::member::{
-    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Subject, Table,
+    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Rtt, Subject, Table,
     can_exchange, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
@@ -181,6 +181,7 @@ impl Node {
             since: self.now,
             advert: Advert::find(claim.meta),
             suspicion: None,
+            rtt: Rtt::default(),
         };
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
@@ -192,6 +193,7 @@ impl Node {
     }
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
+        let moved = self.table.get(id).is_some_and(|record| record.addr != claim.addr);
         if self.table.set_addr(id, claim.addr).is_err() {
             self.stats.members_refused += 1;
             return;
@@ -207,6 +209,9 @@ impl Node {
         record.versions = claim.versions;
         record.incarnation = claim.incarnation;
         let new_epoch = record.advert.map(|advert| advert.epoch);
+        if moved || !old_state.is_live() || old_epoch != new_epoch {
+            record.rtt = Rtt::default();
+        }
         let (name, meta) = (record.name.clone(), Arc::clone(&record.meta));
         if old_state != MemberState::Alive {
             self.table.set_state(id, MemberState::Alive, self.now);

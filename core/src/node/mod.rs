@@ -36,7 +36,7 @@ use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
 use crate::identity::{BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId};
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Table};
+use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -61,6 +61,10 @@ use timers::Ticks;
 /// Bytes of membership updates that may wait to be sent. Each member has at most one, of at most
 /// about 900 bytes; this is room for some hundred thousand ordinary ones.
 const UPDATES_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of an ack's payload: beside it the smallest datagram has room for the longest label
+/// and for news.
+pub const ACK_PAYLOAD_MAX: usize = 512;
 
 /// What a node wants from its runtime. It borrows nothing: act on it, then poll again.
 #[derive(Debug)]
@@ -127,6 +131,14 @@ pub enum MetaError {
     /// The node has left.
     #[error("the node has left the cluster")]
     Left,
+}
+
+/// Why [`Node::set_ack_payload`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the payload has {len} bytes, an ack carries at most {ACK_PAYLOAD_MAX}")]
+pub struct AckPayloadTooLong {
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// Why [`Node::broadcast`] refused; nothing changed.
@@ -209,6 +221,7 @@ pub struct Node {
     seeds: Seeds,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
+    ack_payload: Bytes,
 
     ticks: Ticks,
     outbox: Outbox,
@@ -266,6 +279,7 @@ impl Node {
             seeds: Seeds::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
+            ack_payload: Bytes::new(),
             ticks,
             outbox: Outbox::default(),
             events: EventQueue::new(params.events_max),
@@ -386,6 +400,22 @@ impl Node {
         } else {
             self.channel_states.insert(channel, state);
         }
+    }
+
+    /// Sets what rides in the acks of direct probes by members, for their
+    /// [`Fact::Probed`]; empty removes it. Acks over streams and those that others pass on carry
+    /// none, as memberlist's (protocol page §6, `PingDelegate`). In a Serf cluster leave it empty:
+    /// agents expect their own coordinates there.
+    ///
+    /// # Errors
+    ///
+    /// [`AckPayloadTooLong`] beyond [`ACK_PAYLOAD_MAX`]; nothing changed.
+    pub fn set_ack_payload(&mut self, payload: Bytes) -> Result<(), AckPayloadTooLong> {
+        if payload.len() > ACK_PAYLOAD_MAX {
+            return Err(AckPayloadTooLong { len: payload.len() });
+        }
+        self.ack_payload = payload;
+        Ok(())
     }
 
     /// Starts a rumour: every member gets the payload, and this node's application does not.
@@ -518,6 +548,12 @@ impl Node {
         self.seeds.len()
     }
 
+    /// How many streams are open, in both directions.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Bytes of the largest payload that [`broadcast`](Self::broadcast) takes.
     #[must_use]
     pub fn broadcast_len_max(&self) -> usize {
@@ -585,6 +621,7 @@ fn own_record(
         since: now,
         advert,
         suspicion: None,
+        rtt: Rtt::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::probe::type_of;
 use super::{Aim, Ending, Node, UserState};
 use crate::event::{Fact, StreamFailure};
 use crate::identity::{Channel, StreamId};
@@ -40,9 +41,7 @@ impl Node {
                 Err(error) => StreamFailure::Answer(error),
             },
             StreamMessage::Refusal(refusal) => StreamFailure::Refused(words(&refusal)),
-            StreamMessage::Ping(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(0)),
-            StreamMessage::Ack(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(2)),
-            StreamMessage::User(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(8)),
+            other => StreamFailure::Answer(StreamError::UnexpectedAnswer(type_of(&other).0)),
         };
         let error = match &failure {
             StreamFailure::Answer(error) => *error,

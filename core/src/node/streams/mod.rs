@@ -10,11 +10,13 @@
 //! | `mod` | the life of a stream: opening, bytes in, bytes out, its end |
 //! | `serve` | what a peer asks for |
 //! | `exchange` | exchanges of state |
+//! | `probe` | probes for which datagrams are lost |
 //!
 //! A stream lives here from the moment it is asked for until its `Close`; inputs for one that is
 //! gone are refused by name.
 
 mod exchange;
+mod probe;
 mod serve;
 
 use alloc::collections::BTreeMap;
@@ -27,7 +29,7 @@ use bytes::Bytes;
 use super::outbox::Intent;
 use super::{Leaving, Node, SendError};
 use crate::event::{Fact, StreamFailure};
-use crate::identity::StreamId;
+use crate::identity::{SeqNo, StreamId};
 use crate::member::ring::{Sampling, sample};
 use crate::member::{MemberId, MemberState};
 use crate::time::Instant;
@@ -64,12 +66,23 @@ struct Stream {
     deadline: Instant,
 }
 
+impl Stream {
+    /// The next step begins. A probe's time is that of the whole probe.
+    fn extend(&mut self, deadline: Instant) {
+        if !matches!(self.role, Role::Ping { .. }) {
+            self.deadline = deadline;
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// We began an exchange of state.
     PushPull { aim: Aim, sent: UserState },
     /// We deliver a message.
     Message,
+    /// We probe a member that no datagram reached.
+    Ping { seq: SeqNo },
     /// A peer opened it.
     Serve,
 }
@@ -118,6 +131,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.values().map(|stream| stream.deadline).min()
     }
@@ -318,7 +335,7 @@ impl Node {
                 self.put_push_pull(&mut bytes, aim.is_join(), sent);
                 Some(bytes)
             }
-            Role::Message | Role::Serve => None,
+            Role::Message | Role::Ping { .. } | Role::Serve => None,
         };
         match request {
             Some(request) => {
@@ -346,7 +363,9 @@ impl Node {
     fn check_buffers(&mut self, role: Role, more: usize) -> Result<(), usize> {
         let max = match role {
             Role::Serve => served_share(self.params.stream_buffers_max),
-            Role::PushPull { .. } | Role::Message => self.params.stream_buffers_max,
+            Role::PushPull { .. } | Role::Message | Role::Ping { .. } => {
+                self.params.stream_buffers_max
+            }
         };
         if self.streams.buffered + more > max {
             self.stats.stream_buffers_full += 1;
@@ -358,7 +377,7 @@ impl Node {
     fn start_writing(&mut self, id: StreamId) {
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.phase = Phase::Writing;
-        stream.deadline = self.now + self.params.stream_timeout;
+        stream.extend(self.now + self.params.stream_timeout);
         self.intend(Intent::Write { stream: id });
     }
 
@@ -370,9 +389,9 @@ impl Node {
             return;
         }
         match stream.role {
-            Role::PushPull { .. } => {
+            Role::PushPull { .. } | Role::Ping { .. } => {
                 stream.phase = Phase::Waiting;
-                stream.deadline = self.now + self.params.stream_timeout;
+                stream.extend(self.now + self.params.stream_timeout);
                 self.streams.set_outgoing(id, Vec::new());
             }
             Role::Message | Role::Serve => self.close(id),
@@ -409,6 +428,7 @@ impl Node {
         match role {
             Role::Serve => self.serve(id, peer, message),
             Role::PushPull { aim, sent } => self.on_answer(id, peer, aim, sent, message),
+            Role::Ping { seq } => self.on_probe_answer(id, seq, &message),
             Role::Message => {
                 self.close(id);
                 Ok(())
