@@ -5,12 +5,14 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `compose` | from an intent to bytes |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
+mod asks;
 mod compose;
 mod invariants;
 mod membership;
@@ -34,7 +36,9 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
-use crate::identity::{BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId};
+use crate::identity::{
+    AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
+};
 use crate::member::ring::Round;
 use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
 use crate::probe::Probe;
@@ -49,6 +53,8 @@ use crate::wire::packet::PacketError;
 use crate::wire::stream::StreamError;
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
+use asks::Asks;
+pub use asks::{ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, Verdict};
 pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
@@ -218,6 +224,7 @@ pub struct Node {
     stranded_at: Option<Instant>,
     links: Links,
 
+    asks: Asks,
     seeds: Seeds,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
@@ -276,6 +283,7 @@ impl Node {
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
             links: Links::new(&params.neighbors),
+            asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
@@ -448,6 +456,13 @@ impl Node {
     ) -> Result<(), SendError> {
         self.enter(now);
         self.send_message(to, channel, payload, delivery)
+    }
+
+    /// Answers [`Fact::AskJoin`] or [`Fact::AskMerge`]. `false`: nobody waits for it any more,
+    /// because it was answered or its time is over.
+    pub fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict) -> bool {
+        self.enter(now);
+        self.on_verdict(ask, verdict)
     }
 
     /// Replaces the parameters of a running node. Periodic actions whose interval changed begin

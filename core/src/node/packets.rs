@@ -67,7 +67,7 @@ impl Node {
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(alive),
+            Message::Alive(alive) => self.on_alive(Some(from), alive),
             Message::Suspect(accusation) => self.on_suspect(accusation),
             Message::Dead(accusation) => self.on_dead(accusation),
             Message::User(bytes) => self.on_user(from, bytes),
@@ -116,7 +116,7 @@ impl Node {
 
     /// Only members are probed for others, at the address that we know.
     fn relay_target(&self, ping: &IndirectPing<'_>) -> Option<MemberId> {
-        let port = if ping.port == 0 { self.addr.port } else { ping.port };
+        let port = self.port_or_own(ping.port);
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;

@@ -83,11 +83,12 @@ enum Timer {
     PushPull,
     Seeds,
     Streams,
+    Asks,
     Leave,
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 10] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 11] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => None,
@@ -103,6 +104,7 @@ impl Node {
             (Timer::PushPull, self.ticks.push_pull),
             (Timer::Seeds, self.seeds.deadline()),
             (Timer::Streams, self.streams.deadline()),
+            (Timer::Asks, self.asks.deadline()),
             (Timer::Leave, leave),
         ]
     }
@@ -132,6 +134,7 @@ impl Node {
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),
+            Timer::Asks => self.run_asks(),
             Timer::Leave => self.finish_leaving(),
         }
     }

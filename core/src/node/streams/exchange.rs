@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::probe::type_of;
-use super::{Aim, Ending, Node, UserState};
+use super::{Aim, Ending, Exchange, Node, Side, UserState};
 use crate::event::{Fact, StreamFailure};
 use crate::identity::{Channel, StreamId};
 use crate::member::{MemberId, MemberState, Record};
@@ -22,21 +22,18 @@ use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 const REFUSAL_LEN_MAX: usize = 256;
 
 impl Node {
+    /// A seed or another member sent its half. `Some` if it has to wait for a verdict.
     pub(super) fn on_answer(
         &mut self,
         id: StreamId,
-        peer: SocketAddr,
-        aim: Aim,
-        sent: UserState,
+        exchange: Exchange,
         message: StreamMessage<'_>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<Option<Exchange>, StreamError> {
         let failure = match message {
-            StreamMessage::PushPull(exchange) => match self.merge(peer, &exchange) {
-                Ok(()) => {
-                    self.stats.push_pulls_completed += 1;
+            StreamMessage::PushPull(list) => match self.merge_or_hold(exchange, &list) {
+                Ok(held) => {
                     self.close(id);
-                    self.after_push_pull(peer, aim, sent, exchange.user_state);
-                    return Ok(());
+                    return Ok(held);
                 }
                 Err(error) => StreamFailure::Answer(error),
             },
@@ -51,13 +48,7 @@ impl Node {
         Err(error)
     }
 
-    pub(super) fn after_push_pull(
-        &mut self,
-        peer: SocketAddr,
-        aim: Aim,
-        sent: UserState,
-        their_state: &[u8],
-    ) {
+    fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
         let Aim::Join { seed } = aim else { return };
         self.seeds.remove(seed);
         self.tell(Fact::SeedReached { seed });
@@ -69,7 +60,7 @@ impl Node {
             && self.table.get(member).is_some_and(Record::takes_envelopes)
             && (held_back || they_did)
         {
-            self.push_pull_with(member);
+            self.push_pull_with(member, Aim::RestOfJoin);
         }
     }
 
@@ -124,16 +115,54 @@ impl Node {
         state
     }
 
-    /// Applies a peer's half of an exchange, all or nothing.
-    pub(super) fn merge(
+    /// Applies a peer's half of an exchange, or gives it back if the application is to be asked.
+    pub(super) fn merge_or_hold(
         &mut self,
-        peer: SocketAddr,
-        exchange: &PushPull<'_>,
-    ) -> Result<(), StreamError> {
-        if !versions_agree(&self.table, exchange.nodes()) {
-            self.stats.push_pulls_incompatible += 1;
-            return Err(StreamError::IncompatibleVersions);
+        exchange: Exchange,
+        list: &PushPull<'_>,
+    ) -> Result<Option<Exchange>, StreamError> {
+        let joins = match exchange.side {
+            Side::Peer => list.join,
+            // A seed cannot choose whether our application is asked.
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. }),
+        };
+        if !(self.params.ask_merges && joins) {
+            self.finish_exchange(exchange, list)?;
+            return Ok(None);
         }
+        // What cannot be merged anyway need not be asked about.
+        self.check_versions(list)?;
+        Ok(Some(exchange))
+    }
+
+    /// Applies a peer's half of an exchange, all or nothing, and does what follows.
+    pub(in crate::node) fn finish_exchange(
+        &mut self,
+        exchange: Exchange,
+        list: &PushPull<'_>,
+    ) -> Result<(), StreamError> {
+        self.merge(exchange.peer, list)?;
+        match exchange.side {
+            Side::Peer => self.stats.push_pulls_served += 1,
+            Side::Us { aim, sent } => {
+                self.stats.push_pulls_completed += 1;
+                self.after_push_pull(exchange.peer, aim, sent, list.user_state);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_versions(&mut self, list: &PushPull<'_>) -> Result<(), StreamError> {
+        if versions_agree(&self.table, list.nodes()) {
+            return Ok(());
+        }
+        self.stats.push_pulls_incompatible += 1;
+        Err(StreamError::IncompatibleVersions)
+    }
+
+    /// Applies a peer's half of an exchange, all or nothing.
+    fn merge(&mut self, peer: SocketAddr, exchange: &PushPull<'_>) -> Result<(), StreamError> {
+        self.check_versions(exchange)?;
         let mut states = Vec::new();
         let sectioned = sections::read(exchange.user_state, |channel, bytes| {
             states.push((channel, bytes));

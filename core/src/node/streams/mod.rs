@@ -92,13 +92,40 @@ enum Role {
 enum Aim {
     /// To get to know a cluster through a seed.
     Join { seed: SocketAddr },
+    /// To bring what a join held back, when the seed has turned out to be one of ours. To its
+    /// application it is part of the join.
+    RestOfJoin,
     /// To repair what gossip missed.
     AntiEntropy,
 }
 
 impl Aim {
     const fn is_join(self) -> bool {
-        matches!(self, Self::Join { .. })
+        matches!(self, Self::Join { .. } | Self::RestOfJoin)
+    }
+}
+
+/// An exchange of state, as far as it matters when the peer's half is here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    pub(super) peer: SocketAddr,
+    side: Side,
+}
+
+/// Who began an exchange.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Peer,
+    Us { aim: Aim, sent: UserState },
+}
+
+impl Exchange {
+    /// The seed that this node joins by it.
+    pub(super) const fn seed(&self) -> Option<SocketAddr> {
+        match self.side {
+            Side::Us { aim: Aim::Join { seed }, .. } => Some(seed),
+            Side::Us { .. } | Side::Peer => None,
+        }
     }
 }
 
@@ -258,16 +285,16 @@ impl Node {
             |id, record| id != me && record.state == MemberState::Alive,
         );
         if let Some(&member) = draw.first() {
-            self.push_pull_with(member);
+            self.push_pull_with(member, Aim::AntiEntropy);
         }
     }
 
-    fn push_pull_with(&mut self, member: MemberId) {
+    fn push_pull_with(&mut self, member: MemberId, aim: Aim) {
         let Some(addr) = self.table.get(member).map(|record| record.addr.socket_addr()) else {
             return;
         };
         let sent = self.state_form_for(Some(member));
-        self.dial(addr, Role::PushPull { aim: Aim::AntiEntropy, sent }, Vec::new());
+        self.dial(addr, Role::PushPull { aim, sent }, Vec::new());
     }
 
     pub(super) fn send_reliably(&mut self, to: MemberId, message: &Bytes) -> Result<(), SendError> {
@@ -367,7 +394,7 @@ impl Node {
                 self.params.stream_buffers_max
             }
         };
-        if self.streams.buffered + more > max {
+        if self.streams.buffered + self.asks.merge_bytes() + more > max {
             self.stats.stream_buffers_full += 1;
             return Err(max);
         }
@@ -425,15 +452,25 @@ impl Node {
         self.streams.buffered -= inbox.len();
         let (role, peer) = (stream.role, stream.peer);
         let Some(message) = inbox.message() else { return Ok(()) };
-        match role {
-            Role::Serve => self.serve(id, peer, message),
-            Role::PushPull { aim, sent } => self.on_answer(id, peer, aim, sent, message),
-            Role::Ping { seq } => self.on_probe_answer(id, seq, &message),
+        let held = match role {
+            Role::Serve => self.serve(id, peer, message)?,
+            Role::PushPull { aim, sent } => {
+                let exchange = Exchange { peer, side: Side::Us { aim, sent } };
+                self.on_answer(id, exchange, message)?
+            }
+            Role::Ping { seq } => {
+                self.on_probe_answer(id, seq, &message)?;
+                None
+            }
             Role::Message => {
                 self.close(id);
-                Ok(())
+                None
             }
+        };
+        if let Some(exchange) = held {
+            self.ask_merge(exchange, inbox);
         }
+        Ok(())
     }
 
     // ── Ending ──────────────────────────────────────────────────────────────────────────────────
@@ -479,7 +516,7 @@ impl Node {
         }
     }
 
-    fn seed_failed(&mut self, seed: SocketAddr, reason: StreamFailure) {
+    pub(super) fn seed_failed(&mut self, seed: SocketAddr, reason: StreamFailure) {
         if self.leaving != Leaving::No {
             return;
         }

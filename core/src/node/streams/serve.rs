@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::exchange::state_form_of;
-use super::{Ending, Node};
+use super::{Ending, Exchange, Node, Side};
 use crate::event::{Delivery, StreamFailure};
 use crate::identity::{Channel, StreamId};
 use crate::wire::envelope::Envelope;
@@ -19,9 +19,9 @@ impl Node {
         id: StreamId,
         peer: SocketAddr,
         message: StreamMessage<'_>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<Option<Exchange>, StreamError> {
         match message {
-            StreamMessage::Ping(ping) => return self.serve_ping(id, &ping),
+            StreamMessage::Ping(ping) => self.serve_ping(id, &ping)?,
             StreamMessage::PushPull(exchange) => return self.serve_push_pull(id, peer, exchange),
             StreamMessage::User(bytes) => {
                 self.on_reliable(peer, bytes);
@@ -32,7 +32,7 @@ impl Node {
                 self.close(id);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn serve_ping(&mut self, id: StreamId, ping: &Ping<'_>) -> Result<(), StreamError> {
@@ -52,17 +52,14 @@ impl Node {
         id: StreamId,
         peer: SocketAddr,
         exchange: PushPull<'_>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<Option<Exchange>, StreamError> {
         // Our view goes out as it was before theirs came in, as memberlist does it.
         let mut answer = Vec::new();
         self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
         self.write_all(id, answer)?;
-        if let Err(error) = self.merge(peer, &exchange) {
+        self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange).inspect_err(|&error| {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
-            return Err(error);
-        }
-        self.stats.push_pulls_served += 1;
-        Ok(())
+        })
     }
 
     fn on_reliable(&mut self, peer: SocketAddr, bytes: &[u8]) {
