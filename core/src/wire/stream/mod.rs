@@ -148,7 +148,7 @@ pub struct Layers<'a> {
     /// How to encrypt it: key, layout, a nonce that this key has never seen.
     pub seal: Option<(&'a Keyring, Version, [u8; NONCE_LEN])>,
     /// The cluster's name: part of what is authenticated. The dialling side sends it before the
-    /// frame ([`packet::put_label`]).
+    /// frame ([`put_label`](super::packet::put_label)).
     pub label: &'a [u8],
 }
 
