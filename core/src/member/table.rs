@@ -44,11 +44,33 @@ pub(crate) struct Record {
     pub(crate) since: Instant,
     /// What its tag says, so that the meta need not be read for each message.
     takes_envelopes: bool,
+    pub(crate) rtt: Rtt,
     /// That of its slot, from the table.
     generation: u32,
 }
 
-// What a record takes is most of what a member takes; four of these bytes are to spare.
+/// A smoothed round trip in microseconds; 0 while nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rtt(u32);
+
+impl Rtt {
+    /// Takes a measurement into account: an eighth of the difference, rounded, as TCP's estimate
+    /// does (RFC 6298 §2).
+    pub(crate) fn measure(&mut self, sample: Duration) {
+        let sample = u32::try_from(sample.as_micros()).unwrap_or(u32::MAX).max(1);
+        let smoothed = match self.0 {
+            0 => sample.into(),
+            old => (u64::from(old) * 7 + u64::from(sample) + 4) / 8,
+        };
+        self.0 = u32::try_from(smoothed).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn get(self) -> Option<Duration> {
+        (self.0 > 0).then(|| Duration::from_micros(self.0.into()))
+    }
+}
+
+// What a record takes is most of what a member takes, and none of these bytes is to spare.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Record>() <= 80 && size_of::<Slot>() <= 80);
 
@@ -64,6 +86,7 @@ impl Record {
             state: MemberState::Alive,
             since: now,
             takes_envelopes: false,
+            rtt: Rtt::default(),
             generation: 0,
         };
         record.set_meta(claim.meta);
@@ -95,6 +118,7 @@ impl Record {
             meta: &self.meta,
             versions: self.versions,
             advert: self.advert(),
+            rtt: self.rtt.get(),
         }
     }
 

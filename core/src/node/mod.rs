@@ -5,12 +5,14 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `compose` | from an intent to bytes |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
+mod asks;
 mod compose;
 mod invariants;
 mod membership;
@@ -33,7 +35,9 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
-use crate::identity::{BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId};
+use crate::identity::{
+    AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
+};
 use crate::member::ring::Round;
 use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
@@ -43,11 +47,14 @@ use crate::rumor::matching::Links;
 use crate::rumor::{RumorId, Rumors};
 use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
+use crate::wire::keyring::{Keyring, Version};
 use crate::wire::message::{NodeAddr, Versions};
-use crate::wire::packet::PacketError;
+use crate::wire::packet::{Opener, PacketError, Protection};
 use crate::wire::stream::StreamError;
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
+use asks::Asks;
+pub use asks::{ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, Verdict};
 pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
@@ -60,6 +67,10 @@ use timers::Ticks;
 /// Bytes of membership updates that may wait to be sent. Each member has at most one, of at most
 /// about 900 bytes; this is room for some hundred thousand ordinary ones.
 const UPDATES_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of an ack's payload: beside it the smallest datagram has room for the longest label
+/// and for news.
+pub const ACK_PAYLOAD_MAX: usize = 512;
 
 /// What a node wants from its runtime. It borrows nothing: act on it, then poll again.
 #[derive(Debug)]
@@ -126,6 +137,14 @@ pub enum MetaError {
     /// The node has left.
     #[error("the node has left the cluster")]
     Left,
+}
+
+/// Why [`Node::set_ack_payload`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the payload has {len} bytes, an ack carries at most {ACK_PAYLOAD_MAX}")]
+pub struct AckPayloadTooLong {
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// Why [`Node::broadcast`] refused; nothing changed.
@@ -205,9 +224,11 @@ pub struct Node {
     stranded_at: Option<Instant>,
     links: Links,
 
+    asks: Asks,
     seeds: Seeds,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
+    ack_payload: Bytes,
 
     ticks: Ticks,
     outbox: Outbox,
@@ -218,6 +239,12 @@ pub struct Node {
     stats: Stats,
     next_seq: u32,
 
+    keyring: Keyring,
+    opener: Opener,
+    /// Where datagrams are compressed.
+    packed: Vec<u8>,
+
+    nonce_rng: Rng,
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
@@ -262,9 +289,11 @@ impl Node {
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
             links: Links::new(&params.neighbors),
+            asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
+            ack_payload: Bytes::new(),
             ticks,
             outbox: Outbox::default(),
             events: EventQueue::new(params.events_max),
@@ -272,6 +301,10 @@ impl Node {
             promised: None,
             stats: Stats::default(),
             next_seq,
+            keyring: params.keyring.clone(),
+            opener: Opener::default(),
+            packed: Vec::new(),
+            nonce_rng: Rng::child(rng_seed, ChanceStream::Nonces),
             membership_rng,
             gossip_rng,
             push_pull_rng,
@@ -387,6 +420,22 @@ impl Node {
         }
     }
 
+    /// Sets what rides in the acks of direct probes by members, for their
+    /// [`Fact::Probed`]; empty removes it. Acks over streams and those that others pass on carry
+    /// none, as memberlist's (protocol page §6, `PingDelegate`). In a Serf cluster leave it empty:
+    /// agents expect their own coordinates there.
+    ///
+    /// # Errors
+    ///
+    /// [`AckPayloadTooLong`] beyond [`ACK_PAYLOAD_MAX`]; nothing changed.
+    pub fn set_ack_payload(&mut self, payload: Bytes) -> Result<(), AckPayloadTooLong> {
+        if payload.len() > ACK_PAYLOAD_MAX {
+            return Err(AckPayloadTooLong { len: payload.len() });
+        }
+        self.ack_payload = payload;
+        Ok(())
+    }
+
     /// Starts a rumour: every member gets the payload, and this node's application does not.
     ///
     /// # Errors
@@ -419,15 +468,34 @@ impl Node {
         self.send_message(to, channel, payload, delivery)
     }
 
+    /// Answers [`Fact::AskJoin`] or [`Fact::AskMerge`]. `false`: nobody waits for it any more,
+    /// because it was answered or its time is over.
+    pub fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict) -> bool {
+        self.enter(now);
+        self.on_verdict(ask, verdict)
+    }
+
     /// Replaces the parameters of a running node. Periodic actions whose interval changed begin
     /// anew; what is under way ends under the old values. Limits on memory keep the values that
-    /// the node was made with.
+    /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
         let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
+    }
+
+    /// The keys in force.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The keys, to install, use and remove some. What is composed from now on is encrypted with
+    /// the primary one; what comes from now on is decrypted with any.
+    pub const fn keyring_mut(&mut self) -> &mut Keyring {
+        &mut self.keyring
     }
 
     /// What the node wants next. Poll until [`Output::Timer`]; calling other doors in between is
@@ -517,6 +585,12 @@ impl Node {
         self.seeds.len()
     }
 
+    /// How many streams are open, in both directions.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Bytes of the largest payload that [`broadcast`](Self::broadcast) takes.
     #[must_use]
     pub fn broadcast_len_max(&self) -> usize {
@@ -556,6 +630,21 @@ impl Node {
         let seq = SeqNo(self.next_seq);
         self.next_seq = self.next_seq.wrapping_add(1);
         seq
+    }
+
+    /// What is demanded of datagrams and streams.
+    fn protection(&self) -> Protection<'_> {
+        Protection {
+            label: &self.params.label,
+            keyring: &self.keyring,
+            verify_incoming: self.params.verify_incoming,
+        }
+    }
+
+    /// How what is sent is encrypted; `None` if it is not.
+    fn seal_version(&self) -> Option<Version> {
+        let seals = self.params.verify_outgoing && !self.keyring.is_empty();
+        seals.then(|| Version::for_protocol(self.params.protocol_version))
     }
 
     fn my_record(&self) -> &Record {

@@ -3,13 +3,16 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::outbox::Intent;
 use super::{Node, Stats};
+use crate::event::Fact;
 use crate::identity::SeqNo;
 use crate::member::MemberId;
 use crate::time::Instant;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack, NodeAddr, Ping, Source};
-use crate::wire::packet::{self, PacketError};
+use crate::wire::packet::{Opener, PacketError};
 
 /// Most probes that this node carries out for others at a time. Each costs two datagrams.
 pub(super) const RELAYS_MAX: usize = 256;
@@ -40,12 +43,26 @@ impl Node {
         if let Err(error) = result {
             self.stats.packets_refused += 1;
             self.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
+            self.stats.undecryptable += u64::from(matches!(error, PacketError::Sealed(_)));
         }
         result
     }
 
     fn apply_packet(&mut self, from: SocketAddr, packet: &[u8]) -> Result<(), PacketError> {
-        let mut parts = packet::open(packet, &self.params.label)?;
+        // Taken out, so that messages may borrow from its buffers while the node changes.
+        let mut opener = core::mem::take(&mut self.opener);
+        let result = self.apply_opened(from, packet, &mut opener);
+        self.opener = opener;
+        result
+    }
+
+    fn apply_opened(
+        &mut self,
+        from: SocketAddr,
+        packet: &[u8],
+        opener: &mut Opener,
+    ) -> Result<(), PacketError> {
+        let mut parts = opener.open(packet, self.protection())?;
         let alone = !parts.is_compound();
         for part in parts.by_ref() {
             match Message::decode(part) {
@@ -64,7 +81,7 @@ impl Node {
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(alive),
+            Message::Alive(alive) => self.on_alive(Some(from), alive),
             Message::Suspect(accusation) => self.on_suspect(accusation),
             Message::Dead(accusation) => self.on_dead(accusation),
             Message::User(bytes) => self.on_user(from, bytes),
@@ -113,7 +130,7 @@ impl Node {
 
     /// Only members are probed for others, at the address that we know.
     fn relay_target(&self, ping: &IndirectPing<'_>) -> Option<MemberId> {
-        let port = if ping.port == 0 { self.addr.port } else { ping.port };
+        let port = self.port_or_own(ping.port);
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;
@@ -122,8 +139,7 @@ impl Node {
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
         if self.probe.as_ref().is_some_and(|probe| probe.seq == ack.seq) {
-            self.probe = None;
-            self.awareness.apply(-1);
+            self.on_probe_ack(ack);
             return;
         }
         let Some(index) = self.relays.iter().position(|job| job.seq == ack.seq) else {
@@ -131,7 +147,19 @@ impl Node {
             return;
         };
         if let Some(job) = self.relays.remove(index) {
-            self.intend(Intent::Ack { to: job.requester, seq: job.requester_seq });
+            self.intend(Intent::RelayedAck { to: job.requester, seq: job.requester_seq });
+        }
+    }
+
+    fn on_probe_ack(&mut self, ack: &Ack<'_>) {
+        let Some(probe) = self.end_probe() else { return };
+        self.awareness.apply(-1);
+        let Some(rtt) = probe.round_trip(self.now) else { return };
+        let Some(record) = self.table.get_mut(probe.target) else { return };
+        record.rtt.measure(rtt);
+        if self.params.probe_events {
+            let name = record.name.clone();
+            self.tell(Fact::Probed { name, rtt, payload: Bytes::copy_from_slice(&ack.payload) });
         }
     }
 
