@@ -71,6 +71,11 @@ impl<T> TransmitQueue<T> {
         self.entries.len()
     }
 
+    /// Bytes of all entries together, without what surrounds them.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

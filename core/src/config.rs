@@ -117,6 +117,12 @@ pub struct Config {
     /// Pause between two exchanges of the whole state with a random member; grows with the
     /// cluster. `None` switches anti-entropy off.
     pub push_pull_interval: Option<Duration>,
+    /// Pause between two attempts to meet a peer again that was believed dead, or a seed that is no
+    /// member; in large clusters a node lets most of its turns pass. It heals partitions. `None`
+    /// switches it off.
+    pub heal_interval: Option<Duration>,
+    /// How long a peer that was believed dead is tried again.
+    pub heal_for: Duration,
     /// Longest life of a stream in one direction: connecting, a request, a response.
     pub stream_timeout: Duration,
     /// Pause after the first failed attempt to reach a seed; it doubles with each further one.
@@ -230,6 +236,8 @@ impl Config {
             gossip_to_dead: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Some(Duration::from_secs(30)),
+            heal_interval: Some(Duration::from_secs(30)),
+            heal_for: Duration::from_secs(86_400),
             stream_timeout: Duration::from_secs(10),
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
@@ -442,6 +450,8 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
         ("probe_timeout", Some(config.probe_timeout)),
         ("gossip_interval", config.gossip_interval),
         ("push_pull_interval", config.push_pull_interval),
+        ("heal_interval", config.heal_interval),
+        ("heal_for", Some(config.heal_for)),
         ("stream_timeout", Some(config.stream_timeout)),
         ("join_retry", Some(config.join_retry)),
         ("join_retry_max", Some(config.join_retry_max)),

@@ -325,15 +325,22 @@ impl Node {
 
     /// Fills a datagram with news: members first, then rumours.
     fn fill(&mut self, writer: &mut PacketWriter<'_>, load: Load, recipient: Recipient) {
+        let (now, rumor_limit) = (self.now, self.rumor_limit());
+        let mut kept_for_rumors = 0;
+        if load != Load::Updates {
+            self.stats.rumors_dropped += self.rumors.wake(now, rumor_limit) as u64;
+            // News of members in plenty, as when a large cluster starts, must not starve rumours.
+            kept_for_rumors = self.rumors.queue.bytes().min(writer.budget() / 2);
+        }
         if load != Load::Rumors {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(writer.budget(), PART_OVERHEAD, limit, |update| {
+            let budget = writer.budget() - kept_for_rumors;
+            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
         if load != Load::Updates {
-            let (now, limit) = (self.now, self.rumor_limit());
-            self.stats.rumors_dropped += self.rumors.wake(now, limit) as u64;
+            let limit = rumor_limit;
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;

@@ -337,7 +337,7 @@ impl Node {
         }
     }
 
-    fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
+    pub(super) fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
         self.suspicions.push(Reverse((deadline, id)));
         self.tidy_suspicions();
     }
@@ -407,6 +407,9 @@ impl Node {
         record.incarnation = incarnation;
         record.suspicion = None;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        if state == MemberState::Dead {
+            self.healer.lose(addr, self.now);
+        }
         self.queue_update(Update::Dead { member: id, from: reported_by.clone() });
         self.tell(if state == MemberState::Left {
             Fact::Left { name, addr }
@@ -466,6 +469,7 @@ impl Node {
         }
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
+        self.healer.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
         self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
     }

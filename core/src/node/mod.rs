@@ -9,6 +9,7 @@
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
+//! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
@@ -18,6 +19,7 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod pause;
 mod rumors;
 mod stats;
 mod streams;
@@ -36,6 +38,7 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
+use crate::healer::Healer;
 use crate::identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
 };
@@ -227,6 +230,7 @@ pub struct Node {
 
     asks: Asks,
     seeds: Seeds,
+    healer: Healer,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
     ack_payload: Bytes,
@@ -249,6 +253,7 @@ pub struct Node {
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
+    heal_rng: Rng,
 }
 
 impl Node {
@@ -261,13 +266,14 @@ impl Node {
         let mut membership_rng = Rng::child(rng_seed, ChanceStream::Membership);
         let mut gossip_rng = Rng::child(rng_seed, ChanceStream::Gossip);
         let mut push_pull_rng = Rng::child(rng_seed, ChanceStream::PushPull);
+        let mut heal_rng = Rng::child(rng_seed, ChanceStream::Healing);
         let incarnation = identity.incarnation.max(Incarnation(1));
         let mut table = Table::new(rng_seed, params.members_max);
         let record = own_record(now, &identity, &params, incarnation);
         let me = table
             .insert(record, &mut membership_rng)
             .expect("a table has room for at least two members");
-        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng];
+        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng, &mut heal_rng];
         let ticks = Ticks::start(now, &params, &mut rngs);
         let next_seq = membership_rng.next_u32();
         let mut node = Self {
@@ -292,6 +298,7 @@ impl Node {
             links: Links::new(&params.neighbors),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
+            healer: Healer::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
             ack_payload: Bytes::new(),
@@ -309,6 +316,7 @@ impl Node {
             membership_rng,
             gossip_rng,
             push_pull_rng,
+            heal_rng,
             params,
         };
         node.announce_myself();
@@ -372,6 +380,7 @@ impl Node {
             return;
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
+            self.healer.remember_seed(seed);
             if !self.seeds.add(seed, self.now) {
                 self.stats.seeds_refused += 1;
             }
@@ -384,6 +393,7 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
+            self.healer.forget_seed(seed);
         }
     }
 
@@ -481,7 +491,12 @@ impl Node {
     /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
-        let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
+        let mut rngs = [
+            &mut self.gossip_rng,
+            &mut self.membership_rng,
+            &mut self.push_pull_rng,
+            &mut self.heal_rng,
+        ];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
@@ -521,8 +536,10 @@ impl Node {
         }
         #[cfg(debug_assertions)]
         self.check_invariants();
-        self.promised = self.deadline();
-        Output::Timer(self.promised)
+        let deadline = self.deadline();
+        // One that has passed already is nothing that the runtime is late with from before now on.
+        self.promised = deadline.map(|at| at.max(self.now));
+        Output::Timer(deadline)
     }
 
     /// All members that this node knows, dead ones included, itself included, in the order in
@@ -614,6 +631,9 @@ impl Node {
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
+            if self.is_pause(self.stats.lag) {
+                self.recover_from_pause(self.stats.lag);
+            }
         }
     }
 
