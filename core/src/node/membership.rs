@@ -467,7 +467,11 @@ impl Node {
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
-        self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
+        // Nothing that this node knows is worth more than its own goodbye: the process may end soon.
+        let goodbye = Update::Dead { member: self.me, from: self.name.clone() };
+        let len = encoded_len(|sink| goodbye.encode(&self.table, sink));
+        let key = self.me.as_u64();
+        self.stats.updates_dropped += self.updates.insert_urgent(key, len, goodbye) as u64;
     }
 
     /// Tells when the goodbye has been sent as often as it should.
