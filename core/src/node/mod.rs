@@ -438,7 +438,35 @@ impl Node {
         payload: &[u8],
     ) -> Result<RumorId, BroadcastError> {
         self.enter(now);
-        self.start_rumor(channel, payload)
+        self.start_rumor(channel, None, payload)
+    }
+
+    /// The same about something: what still waits here of an older rumour with this channel and
+    /// key is not sent any more, in either form. The newest word on a thing that changes often then
+    /// costs no more than one (memberlist's `Broadcast.Invalidates`). Other members do not know the
+    /// key and pass on what they got. The key is a number: the application numbers or hashes what
+    /// it speaks of, and nothing of variable length has to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]; nothing changed.
+    pub fn broadcast_keyed(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        key: u64,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        self.enter(now);
+        self.start_rumor(channel, Some(key), payload)
+    }
+
+    /// Sends a rumour no further from here, whoever started it; `false` if it does not wait to be
+    /// sent. Looks at all that wait.
+    pub fn withdraw(&mut self, id: &RumorId) -> bool {
+        let withdrawn = self.rumors.withdraw(id.key());
+        self.stats.rumors_replaced += u64::from(withdrawn);
+        withdrawn
     }
 
     /// Sends a message to one member.

@@ -78,6 +78,9 @@ pub struct Stats {
     /// Rumours not passed on: no room in the queue, too large for our datagrams, or no recipient
     /// that understands them.
     pub rumors_dropped: u64,
+    /// Rumours that were not sent to the end because a newer one about the same replaced them, or
+    /// because the application withdrew them.
+    pub rumors_replaced: u64,
     /// Membership updates dropped for lack of room.
     pub updates_dropped: u64,
     /// User messages whose envelope is unknown or malformed.
