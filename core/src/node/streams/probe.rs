@@ -1,5 +1,7 @@
 //! The fallback probe (protocol page §3.7): the same ping, over a stream.
 
+use alloc::vec::Vec;
+
 use super::{Ending, Node, Role};
 use crate::event::StreamFailure;
 use crate::identity::{SeqNo, StreamId};
@@ -22,10 +24,11 @@ impl Node {
         if !self.params.stream_pings || record.versions.protocol_max() < STREAM_PING_SINCE {
             return None;
         }
-        let mut outgoing = self.labelled();
-        let written = self.ping(record, seq).encode(&mut outgoing);
-        debug_assert!(written.is_ok(), "a vector is never full");
         let (to, role) = (record.addr.socket_addr(), Role::Ping { seq });
+        let mut ping = Vec::new();
+        let written = self.ping(record, seq).encode(&mut ping);
+        debug_assert!(written.is_ok(), "a vector is never full");
+        let outgoing = self.request(ping);
         self.check_buffers(role, outgoing.len()).ok()?;
         let id = self.dial(to, role, outgoing)?;
         if let Some(stream) = self.streams.open.get_mut(&id) {

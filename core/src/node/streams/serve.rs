@@ -44,6 +44,7 @@ impl Node {
         let mut answer = Vec::new();
         let written = Ack { seq: ping.seq, ..Ack::default() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
+        let answer = self.framed(answer);
         self.write_all(id, answer)
     }
 
@@ -56,6 +57,7 @@ impl Node {
         // Our view goes out as it was before theirs came in, as memberlist does it.
         let mut answer = Vec::new();
         self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
+        let answer = self.framed(answer);
         self.write_all(id, answer)?;
         self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange).inspect_err(|&error| {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
