@@ -5,6 +5,7 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `refutation` | how this node contradicts what is said about it |
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
@@ -18,6 +19,7 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod refutation;
 mod rumors;
 mod stats;
 mod streams;
@@ -60,6 +62,7 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use refutation::Refutations;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -216,6 +219,7 @@ pub struct Node {
     suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
     updates: TransmitQueue<Update>,
     incarnation: Incarnation,
+    refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
     conflict_told_at: Option<Instant>,
@@ -284,6 +288,7 @@ impl Node {
             suspicions: BinaryHeap::new(),
             updates: TransmitQueue::new(UPDATES_BYTES_MAX),
             incarnation,
+            refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
             conflict_told_at: None,

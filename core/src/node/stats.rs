@@ -55,6 +55,8 @@ pub struct Stats {
     pub acks_unmatched: u64,
     /// Pings for another name; they get no answer.
     pub pings_for_others: u64,
+    /// Pings and requests to probe that were not answered because their datagram had caused enough.
+    pub questions_ignored: u64,
     /// Requests to probe for somebody that were accepted.
     pub relays: u64,
     /// Requests to probe that were refused: not about a known member, or too many at once.
