@@ -1,7 +1,5 @@
 //! The fallback probe (protocol page §3.7): the same ping, over a stream.
 
-use alloc::vec::Vec;
-
 use super::{Ending, Node, Role};
 use crate::event::StreamFailure;
 use crate::identity::{SeqNo, StreamId};
@@ -10,6 +8,7 @@ use crate::time::Instant;
 use crate::wire::STREAM_PING_SINCE;
 use crate::wire::message::MessageType;
 use crate::wire::stream::{StreamError, StreamMessage};
+use alloc::vec::Vec;
 
 impl Node {
     /// Probes a member over a stream, if it answers such probes. The stream's time is the rest of
@@ -24,11 +23,11 @@ impl Node {
         if !self.params.stream_pings || record.versions.protocol_max() < STREAM_PING_SINCE {
             return None;
         }
-        let (to, role) = (record.addr.socket_addr(), Role::Ping { seq });
-        let mut ping = Vec::new();
-        let written = self.ping(record, seq).encode(&mut ping);
+        let mut outgoing = Vec::new();
+        let written = self.ping(record, seq).encode(&mut outgoing);
         debug_assert!(written.is_ok(), "a vector is never full");
-        let outgoing = self.request(ping);
+        let (to, role) = (record.addr.socket_addr(), Role::Ping { seq });
+        let outgoing = self.request(outgoing);
         self.check_buffers(role, outgoing.len()).ok()?;
         let id = self.dial(to, role, outgoing)?;
         if let Some(stream) = self.streams.open.get_mut(&id) {
