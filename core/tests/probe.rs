@@ -19,6 +19,7 @@ fn still() -> Config {
         probe_interval: None,
         gossip_interval: None,
         push_pull_interval: None,
+        heal_interval: None,
         ..Config::lan()
     }
 }
