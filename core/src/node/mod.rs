@@ -28,7 +28,6 @@ mod streams;
 mod timers;
 
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -45,7 +44,7 @@ use crate::identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
 };
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
+use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -420,9 +419,9 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let (own, advert) = tagged_meta(meta, self.epoch)?;
+        let own = tagged_meta(meta, self.epoch)?;
         self.app_meta = meta.to_vec();
-        self.restate(own, advert);
+        self.restate(&own);
         Ok(())
     }
 
@@ -716,31 +715,27 @@ fn own_record(
     params: &Params,
     incarnation: Incarnation,
 ) -> Record {
-    let (meta, advert) = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
-    Record {
-        name: identity.name.clone(),
+    let meta = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
+    let claim = Claim {
+        name: identity.name.as_bytes(),
         addr: identity.addr.into(),
-        meta,
-        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
         incarnation,
-        state: MemberState::Alive,
-        since: now,
-        advert,
-        suspicion: None,
-        rtt: Rtt::default(),
-    }
+        meta: &meta,
+        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
+    };
+    Record::alive(identity.name.clone(), &claim, now)
 }
 
-/// The meta that goes out for the application's, and the advert in it.
-fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+/// The meta that goes out for the application's, with our advert in it where it fits.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<Vec<u8>, MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
     if let Some(tagged) = advert.add_to(meta) {
-        return Ok((tagged.into(), Some(advert)));
+        return Ok(tagged);
     }
     let is_tags = Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });
     }
-    Ok((meta.into(), None))
+    Ok(meta.to_vec())
 }

@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
-use crate::member::{MemberId, Record};
 
 impl Node {
     /// Whether a delay of the runtime is more than a hiccup: longer than the wait for an ack.
@@ -32,11 +31,9 @@ impl Node {
     }
 
     fn postpone_verdicts(&mut self, lag: Duration) {
-        let suspect = |(id, record): (MemberId, &Record)| record.suspicion.is_some().then_some(id);
-        let suspects: Vec<_> = self.table.iter().filter_map(suspect).collect();
+        let suspects: Vec<_> = self.table.suspicions().map(|(id, _)| id).collect();
         for id in suspects {
-            let suspicion = self.table.get_mut(id).and_then(|record| record.suspicion.as_mut());
-            let Some(suspicion) = suspicion else { continue };
+            let Some(suspicion) = self.table.suspicion_mut(id) else { continue };
             suspicion.postpone(lag);
             let deadline = suspicion.deadline();
             self.schedule_verdict(deadline, id);

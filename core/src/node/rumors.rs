@@ -222,7 +222,7 @@ impl Node {
 
     fn gossip_along_links(&mut self) {
         let targets = classic::targets_among(
-            &self.links.members(&self.table, self.me),
+            self.links.members(&self.table, self.me).as_slice(),
             &self.table,
             self.me,
             &self.params,
