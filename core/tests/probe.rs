@@ -9,19 +9,9 @@ use std::time::Duration;
 use rumormill::wire::message::{Ack, IndirectPing, Message, Ping, Source};
 use rumormill::wire::msgpack::Blob;
 use rumormill::{Cause, Config, Fact, Incarnation, MemberState, SeqNo};
-use util::{Accuse, Cluster, accusation, addr, encoded, name, parts};
+use util::{Accuse, Cluster, accusation, addr, encoded, name, parts, still};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
-fn still() -> Config {
-    Config {
-        probe_interval: None,
-        gossip_interval: None,
-        push_pull_interval: None,
-        ..Config::lan()
-    }
-}
 
 #[test]
 fn a_crashed_member_is_suspected_and_then_dead_everywhere() {
