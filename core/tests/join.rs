@@ -125,6 +125,50 @@ fn clusters_with_different_labels_do_not_merge() {
 }
 
 #[test]
+fn a_label_is_needed_to_join_a_labelled_cluster_and_refusals_leave_it_alone() {
+    let labels = ["blah", "blah", "", "not-blah"];
+    let mut cluster =
+        Cluster::with(4, |index| Config { label: labels[index].into(), ..Config::lan() });
+    for (index, live) in [(1, 2), (2, 1), (3, 1)] {
+        cluster.act(index, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(SECOND);
+        assert_eq!(cluster.node(index).live_members(), live, "label {:?}", labels[index]);
+        assert_eq!(cluster.node(0).live_members(), 2);
+    }
+    assert!(cluster.node(0).stats().streams_failed > 0);
+}
+
+#[test]
+fn nodes_that_speak_other_protocol_versions_join_each_other() {
+    for (one, other) in [(2, 5), (2, 1), (2, 3), (3, 2), (3, 1), (5, 2)] {
+        let speaking = |protocol_version| Config { protocol_version, ..Config::lan() };
+        let mut cluster = Cluster::with(2, |index| speaking(if index == 0 { one } else { other }));
+        cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(60 * SECOND);
+        for index in 0..2 {
+            assert_eq!(cluster.node(index).live_members(), 2, "{one} and {other}");
+            assert_eq!(cluster.node(index).stats().probes_failed, 0, "{one} and {other}");
+        }
+    }
+}
+
+/// One that accepts the connection and then says nothing.
+#[test]
+fn a_seed_that_never_answers_fails_in_time() {
+    let config = Config { stream_timeout: Duration::from_millis(50), ..Config::lan() };
+    let mut cluster = Cluster::new(2, &config);
+    cluster.cut(0, 1);
+    cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+    let failed = |cluster: &Cluster| {
+        let mut events = cluster.events[1].iter();
+        events.any(|event| matches!(event.fact, Fact::SeedFailed { .. }))
+    };
+    assert!(cluster.run_until(Duration::from_millis(60), failed));
+    assert!(cluster.now >= rumormill::Instant::ZERO + config.stream_timeout);
+    assert_eq!(cluster.node(1).live_members(), 1);
+}
+
+#[test]
 fn a_late_joiner_gets_the_state_of_all_channels() {
     let mut cluster = Cluster::new(2, &Config::lan());
     let (one, two) = (Channel(1), Channel(2));
