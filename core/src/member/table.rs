@@ -446,4 +446,33 @@ mod tests {
         let first = table.find(b"1").unwrap();
         assert!(table.order()[0] != first || table.order()[99] != last);
     }
+
+    #[test]
+    fn of_nine_members_only_the_long_gone_are_reaped() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let now = Instant::ZERO + Duration::from_secs(100);
+        let states = [
+            ("me", MemberState::Alive, 90),
+            ("long dead", MemberState::Dead, 20),
+            ("alive", MemberState::Alive, 20),
+            ("just dead", MemberState::Dead, 10),
+            ("long left", MemberState::Left, 20),
+            ("suspect", MemberState::Suspect, 20),
+            ("just left", MemberState::Left, 10),
+            ("dead for the whole time", MemberState::Dead, 15),
+            ("young", MemberState::Alive, 1),
+        ];
+        let mut ids = Vec::new();
+        for (port, (name, state, seconds)) in (1..).zip(states) {
+            let id = table.insert(record(name, port), &mut rng).unwrap();
+            let at = Instant::from_micros(now.as_micros() - seconds * 1_000_000);
+            table.set_state(id, state, at);
+            ids.push(id);
+        }
+        let (mut names, keep) = (Vec::new(), Duration::from_secs(15));
+        table.reap_and_shuffle(ids[0], now, keep, &mut rng, |_, name| names.push(name));
+        names.sort();
+        assert_eq!(names, ["long dead", "long left"].map(|name| NodeName::new(name).unwrap()));
+        assert_eq!((table.len(), table.order().len(), table.live()), (7, 7, 4));
+    }
 }
