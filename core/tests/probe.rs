@@ -282,6 +282,26 @@ fn only_members_are_probed_for_others() {
 }
 
 #[test]
+fn a_relay_that_is_itself_the_target_answers() {
+    let mut cluster = Cluster::joined(2, &still());
+    cluster.sent.clear();
+    let node = name(0);
+    let request = IndirectPing {
+        seq: SeqNo(9),
+        target: (&[10, 0, 0, 1][..]).into(),
+        port: 7_946,
+        node: node.as_bytes().into(),
+        nack: true,
+        source: Source::default(),
+    };
+    cluster.hear(0, 1, &encoded(&Message::IndirectPing(request)));
+    cluster.run_for(SECOND);
+    let [ack] = &cluster.sent[..] else { panic!("one answer: {:?}", cluster.sent) };
+    assert_eq!(ack.to, addr(1));
+    assert!(matches!(&parts(&ack.bytes)[0], Message::Ack(Ack { seq: SeqNo(9), .. })));
+}
+
+#[test]
 fn a_relay_says_in_time_that_the_target_did_not_answer() {
     let mut cluster = Cluster::joined(2, &still());
     cluster.crash(1);

@@ -92,6 +92,12 @@ impl Node {
 
     fn on_indirect_ping(&mut self, from: SocketAddr, ping: &IndirectPing<'_>) {
         let target = self.relay_target(ping);
+        let requester = self.reply_address(from, &ping.source);
+        if target == Some(self.me) {
+            // memberlist pings itself through the network, with the same outcome.
+            self.intend(Intent::Ack { to: requester, seq: ping.seq });
+            return;
+        }
         let Some(target) = target.filter(|_| self.relays.len() < RELAYS_MAX) else {
             self.stats.relays_refused += 1;
             return;
@@ -101,7 +107,7 @@ impl Node {
         let timeout = self.params.probe_timeout;
         self.relays.push_back(RelayJob {
             seq,
-            requester: self.reply_address(from, &ping.source),
+            requester,
             requester_seq: ping.seq,
             // A nack after the whole timeout reaches the requester after its own probe has ended,
             // and it would blame itself for it (protocol page §4.2, nack timing hazard).
@@ -117,7 +123,7 @@ impl Node {
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;
-        (record.addr.socket_addr() == addr && id != self.me).then_some(id)
+        (record.addr.socket_addr() == addr).then_some(id)
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
