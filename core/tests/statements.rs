@@ -309,6 +309,38 @@ fn accusations_of_oneself_are_refuted_and_lower_the_own_health() {
     }
 }
 
+/// Whoever is accused of the highest incarnation but one can still refute, and is believed.
+#[test]
+fn an_accusation_that_could_not_be_refuted_is_ignored_and_every_other_is_survived() {
+    for (incarnation, answer) in
+        [(u32::MAX, None), (u32::MAX - 1, Some(u32::MAX)), (u32::MAX / 2, Some(u32::MAX / 2 + 1))]
+    {
+        for (accuse, from) in [(Accuse::Suspect, 2), (Accuse::Dead, 2), (Accuse::Dead, 1)] {
+            // Node 1 hears it of itself.
+            let mut victim = Cluster::with(2, |_| still());
+            victim.hear(1, 2, &accusation(accuse, 1, from, incarnation));
+            assert_eq!(victim.node(1).local().incarnation.0, answer.unwrap_or(1));
+            // Node 0 hears it of node 1, and what that answers.
+            let mut world = world();
+            world.hear(0, 2, &accusation(accuse, 1, from, incarnation));
+            let believed = belief(&world, 1).unwrap().0 != MemberState::Alive;
+            assert_eq!(believed, answer.is_some(), "{accuse:?} at {incarnation}");
+            world.hear(0, 1, &alive_at(1, answer.unwrap_or(2)));
+            assert_eq!(belief(&world, 1).unwrap().0, MemberState::Alive);
+        }
+    }
+}
+
+/// Its own probes are what a node has left against a member at the highest incarnation.
+#[test]
+fn a_member_at_the_highest_incarnation_is_still_found_dead() {
+    let config = Config { probe_interval: Config::lan().probe_interval, ..still() };
+    let mut world = world_with(&config);
+    world.hear(0, 1, &alive_at(1, u32::MAX));
+    let is_dead = |world: &Cluster| world.state(0, 1) == Some(MemberState::Dead);
+    assert!(world.run_until(60_000 * MILLI, is_dead));
+}
+
 // ── Dead and left ───────────────────────────────────────────────────────────────────────────────
 
 #[test]
