@@ -76,6 +76,8 @@ pub struct Cluster {
     pipes: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     chance: u64,
     boots: u32,
+    /// What nodes write into.
+    buf: Vec<u8>,
 }
 
 pub fn addr(index: usize) -> SocketAddr {
@@ -241,6 +243,7 @@ impl Cluster {
             pipes: BTreeMap::new(),
             chance: 0x9e37_79b9_7f4a_7c15,
             boots: 0,
+            buf: vec![0; 65_536],
         };
         for index in 0..size {
             cluster.nodes.push(None);
@@ -315,6 +318,11 @@ impl Cluster {
         let result = call(self.nodes[index].as_mut().expect("the node runs"), now);
         self.drain(index);
         result
+    }
+
+    /// Calls a node whose runtime does not drain it.
+    pub fn act_undrained<R>(&mut self, index: usize, call: impl FnOnce(&mut Node) -> R) -> R {
+        call(self.nodes[index].as_mut().expect("the node runs"))
     }
 
     /// Node `index` gets a datagram from the address of another, which need not run.
@@ -450,7 +458,7 @@ impl Cluster {
     }
 
     fn drain(&mut self, index: usize) {
-        let mut buf = vec![0; 65_536];
+        let mut buf = std::mem::take(&mut self.buf);
         loop {
             let node = self.nodes[index].as_mut().expect("the node runs");
             match node.poll_output(&mut buf) {
@@ -490,6 +498,7 @@ impl Cluster {
                 Output::Event(event) => self.events[index].push(event),
                 Output::Timer(wake) => {
                     self.wake[index] = wake;
+                    self.buf = buf;
                     return;
                 }
             }
