@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rumormill::wire::message::{Alive, NodeState, PushPullHeader, WireState};
 use rumormill::wire::msgpack::Blob;
+use rumormill::wire::packet::Protection;
 use rumormill::wire::stream::{Inbox, StreamError, StreamMessage};
 use rumormill::{Config, Fact, Incarnation, MemberState};
 use util::{Accuse, Cluster, accusation, addr, alive, blob, exchange, name, still};
@@ -424,7 +425,7 @@ fn a_request_is_answered_with_the_view_from_before_it() {
     let (stream, served) = world.hear_stream(0, &exchange(&view, true));
     assert_eq!((served, world.node(0).members().count()), (Ok(()), 6));
     let mut inbox = Inbox::for_response(1 << 16);
-    inbox.push(&world.written[&(0, stream)], b"").unwrap();
+    inbox.push(&world.written[&(0, stream)], Protection::label(b"")).unwrap();
     let Some(StreamMessage::PushPull(answer)) = inbox.message() else { panic!("a whole answer") };
     assert!(answer.join, "as it was asked");
     let view: Vec<_> = answer.nodes().map(|node| (node.alive.node.to_vec(), node.state)).collect();

@@ -5,8 +5,8 @@
 use rumormill::wire::Sink;
 use rumormill::wire::message::{Message, Ping};
 use rumormill::wire::packet::{
-    COMPOUND_OVERHEAD, Checksum, PART_OVERHEAD, PacketError, PacketWriter, label_overhead, open,
-    put_label, split_label,
+    COMPOUND_OVERHEAD, Checksum, PART_OVERHEAD, PacketError, PacketWriter, Protection,
+    label_overhead, open, put_label, split_label,
 };
 use rumormill::wire::stream::{Inbox, Progress, StreamError, StreamMessage};
 
@@ -50,11 +50,11 @@ fn a_label_is_taken_off_a_datagram_and_nothing_else_is() {
 
 #[test]
 fn a_label_is_taken_off_a_stream_and_nothing_else_is() {
-    let push = |bytes: &[u8]| Inbox::for_request(1_000).push(bytes, b"abc");
+    let push = |bytes: &[u8]| Inbox::for_request(1_000).push(bytes, Protection::label(b"abc"));
     for plain in [&b"\x00"[..], b"\x0d", b"\x01"] {
         assert_eq!(push(plain), Err(StreamError::LabelMismatch), "no label: {plain:?}");
         assert_ne!(
-            Inbox::for_request(1_000).push(plain, b""),
+            Inbox::for_request(1_000).push(plain, Protection::label(b"")),
             Err(StreamError::LabelMismatch),
             "and none is wanted"
         );
@@ -67,7 +67,8 @@ fn a_label_is_taken_off_a_stream_and_nothing_else_is() {
     let mut ping = Vec::new();
     Message::Ping(Ping::default()).encode(&mut ping).unwrap();
     let mut inbox = Inbox::for_request(1_000);
-    assert_eq!(inbox.push(&labelled(b"abc", &ping).unwrap(), b"abc"), Ok(Progress::Complete));
+    let bytes = labelled(b"abc", &ping).unwrap();
+    assert_eq!(inbox.push(&bytes, Protection::label(b"abc")), Ok(Progress::Complete));
     assert!(matches!(inbox.message(), Some(StreamMessage::Ping(_))), "what follows is kept");
 }
 
