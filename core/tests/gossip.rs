@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rumormill::wire::Sink;
 use rumormill::wire::message::{Message, MessageType};
 use rumormill::wire::packet::{Checksum, PacketWriter};
-use rumormill::{Cause, Channel, Config, Delivery, Fact, MemberState, Node};
+use rumormill::{Cause, Channel, Config, Delivery, Fact, Key, Keyring, MemberState, Node};
 use util::{Accuse, Cluster, accusation, addr, alive, blob, name, parts, ping_from, still};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -139,9 +139,12 @@ fn checksums_are_where_memberlist_has_them() {
 }
 
 #[test]
-fn sixteen_nodes_that_join_in_a_chain_soon_see_each_other() {
+fn sixteen_nodes_with_a_key_that_join_in_a_chain_soon_see_each_other() {
     let fast = 20 * MILLI;
+    let mut keyring = Keyring::new();
+    keyring.install(Key::new(&[7; 16]).unwrap()).unwrap();
     let config = Config {
+        keyring,
         probe_interval: Some(fast),
         probe_timeout: 10 * MILLI,
         gossip_interval: Some(fast),

@@ -5,7 +5,7 @@ mod util;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumormill::{Channel, Config, Fact, StreamFailure};
+use rumormill::{Channel, Config, Fact, Key, Keyring, StreamFailure};
 use util::{Cluster, addr, name};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,17 +125,22 @@ fn clusters_with_different_labels_do_not_merge() {
 }
 
 #[test]
-fn a_label_is_needed_to_join_a_labelled_cluster_and_refusals_leave_it_alone() {
-    let labels = ["blah", "blah", "", "not-blah"];
-    let mut cluster =
-        Cluster::with(4, |index| Config { label: labels[index].into(), ..Config::lan() });
-    for (index, live) in [(1, 2), (2, 1), (3, 1)] {
-        cluster.act(index, |node, now| node.join(now, &[addr(0)]));
-        cluster.run_for(SECOND);
-        assert_eq!(cluster.node(index).live_members(), live, "label {:?}", labels[index]);
-        assert_eq!(cluster.node(0).live_members(), 2);
+fn a_label_is_needed_to_join_a_labelled_cluster_with_and_without_a_key() {
+    let mut with_key = Keyring::new();
+    with_key.install(Key::new(&[7; 16]).unwrap()).unwrap();
+    for keyring in [Keyring::new(), with_key] {
+        let labels = ["blah", "blah", "", "not-blah"];
+        let config = Config { keyring, ..Config::lan() };
+        let mut cluster =
+            Cluster::with(4, |index| Config { label: labels[index].into(), ..config.clone() });
+        for (index, live) in [(1, 2), (2, 1), (3, 1)] {
+            cluster.act(index, |node, now| node.join(now, &[addr(0)]));
+            cluster.run_for(SECOND);
+            assert_eq!(cluster.node(index).live_members(), live, "label {:?}", labels[index]);
+            assert_eq!(cluster.node(0).live_members(), 2);
+        }
+        assert!(cluster.node(0).stats().streams_failed > 0);
     }
-    assert!(cluster.node(0).stats().streams_failed > 0);
 }
 
 #[test]

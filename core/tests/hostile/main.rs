@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
 
 mod attacks;
+mod layers;
 mod members;
 mod packets;
 mod streams;
