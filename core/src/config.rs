@@ -129,7 +129,8 @@ pub struct Config {
     /// the shortest suspicion.
     pub reclaim_after: Option<Duration>,
     /// Whether the application is asked about every newcomer, returning member and takeover of a
-    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin).
+    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin). Up to
+    /// [`ASKED_JOINS_MAX`](crate::ASKED_JOINS_MAX) wait; others are heard of again.
     pub ask_joins: bool,
     /// Whether the application is asked before a join merges two clusters, on either side, as
     /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join

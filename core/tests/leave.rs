@@ -109,3 +109,25 @@ fn the_name_of_one_who_left_is_free_for_another_address_after_a_while() {
     let member = cluster.node(0).member(util::name(2).as_bytes()).unwrap();
     assert_eq!((member.addr, member.state), (addr(50), MemberState::Alive));
 }
+
+#[test]
+fn a_goodbye_goes_before_all_other_news() {
+    let quiet = Config { probe_interval: None, push_pull_interval: None, ..Config::lan() };
+    let mut cluster = Cluster::joined(2, &quiet);
+    cluster.run_for(5 * SECOND);
+    cluster.cut(1, 0);
+    // More news than ten datagrams hold, all of it longer than a goodbye.
+    for index in 10..200 {
+        let alive = util::alive_message(index, addr(index), 1);
+        cluster.act(1, |node, now| node.handle_packet(now, addr(0), &alive)).unwrap();
+    }
+    cluster.sent.clear();
+    cluster.act(1, Node::leave);
+    cluster.run_for(SECOND);
+    let bye = accusation(Accuse::Dead, 1, 1, 1);
+    let has_bye = |sent: &&util::Sent| sent.bytes.windows(bye.len()).any(|bytes| bytes == bye);
+    let sent = cluster.sent.iter().filter(|sent| sent.from == 1);
+    let (with, without) = (sent.clone().filter(has_bye).count(), sent.clone().count());
+    assert!(with >= 12, "as often as 191 members ask for");
+    assert!(without > 0 && sent.take(12).all(|sent| has_bye(&sent)), "{with} of {without}");
+}

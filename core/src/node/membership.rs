@@ -72,7 +72,7 @@ pub(super) fn alive_of(record: &Record) -> Alive<'_> {
     }
 }
 
-fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
+pub(super) fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
     Accusation {
         incarnation: record.incarnation,
         node: record.name.as_bytes().into(),
@@ -361,7 +361,7 @@ impl Node {
 
     /// How long a suspicion that begins now may last. With fewer members than confirmations
     /// expected, nobody could confirm, and the shortest time holds from the start.
-    fn suspicion_bounds(&self) -> Bounds {
+    pub(super) fn suspicion_bounds(&self) -> Bounds {
         let nodes = self.table.len();
         let expected = self.params.suspicion_mult.saturating_sub(2);
         let others = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
@@ -426,24 +426,9 @@ impl Node {
         accusers.iter().filter_map(|&accuser| self.name_of(accuser)).collect()
     }
 
-    /// Contradicts a statement about ourselves with an incarnation above the one it was about.
-    fn refute(&mut self, accused: Incarnation, accuser: Option<NodeName>) {
-        if self.leaving != Leaving::No {
-            return;
-        }
-        let highest = self.incarnation.max(accused);
-        // `accused` is below the highest number, so only our own counter could have no successor.
-        let Some(next) = highest.0.checked_add(1) else { return };
-        self.stats.refutations += 1;
-        self.awareness.apply(1);
-        self.set_own_incarnation(Incarnation(next));
-        self.announce_myself();
-        self.tell(Fact::Refuted { accuser, incarnation: Incarnation(next) });
-    }
-
     // ── Ourselves ───────────────────────────────────────────────────────────────────────────────
 
-    fn set_own_incarnation(&mut self, incarnation: Incarnation) {
+    pub(super) fn set_own_incarnation(&mut self, incarnation: Incarnation) {
         self.incarnation = incarnation;
         if let Some(record) = self.table.get_mut(self.me) {
             record.incarnation = incarnation;
@@ -472,7 +457,11 @@ impl Node {
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
-        self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
+        // Nothing that this node knows is worth more than its own goodbye: the process may end soon.
+        let goodbye = Update::Dead { member: self.me, from: self.name.clone() };
+        let len = encoded_len(|sink| goodbye.encode(&self.table, sink));
+        let key = self.me.as_u64();
+        self.stats.updates_dropped += self.updates.insert_urgent(key, len, goodbye) as u64;
     }
 
     /// Tells when the goodbye has been sent as often as it should.

@@ -5,6 +5,7 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `refutation` | how this node contradicts what is said about it |
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
@@ -18,6 +19,7 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod refutation;
 mod rumors;
 mod stats;
 mod streams;
@@ -60,6 +62,7 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use refutation::Refutations;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -216,6 +219,7 @@ pub struct Node {
     suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
     updates: TransmitQueue<Update>,
     incarnation: Incarnation,
+    refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
     conflict_told_at: Option<Instant>,
@@ -284,6 +288,7 @@ impl Node {
             suspicions: BinaryHeap::new(),
             updates: TransmitQueue::new(UPDATES_BYTES_MAX),
             incarnation,
+            refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
             conflict_told_at: None,
@@ -449,7 +454,35 @@ impl Node {
         payload: &[u8],
     ) -> Result<RumorId, BroadcastError> {
         self.enter(now);
-        self.start_rumor(channel, payload)
+        self.start_rumor(channel, None, payload)
+    }
+
+    /// The same about something: what still waits here of an older rumour with this channel and
+    /// key is not sent any more, in either form. The newest word on a thing that changes often then
+    /// costs no more than one (memberlist's `Broadcast.Invalidates`). Other members do not know the
+    /// key and pass on what they got. The key is a number: the application numbers or hashes what
+    /// it speaks of, and nothing of variable length has to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]; nothing changed.
+    pub fn broadcast_keyed(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        key: u64,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        self.enter(now);
+        self.start_rumor(channel, Some(key), payload)
+    }
+
+    /// Sends a rumour no further from here, whoever started it; `false` if it does not wait to be
+    /// sent. Looks at all that wait.
+    pub fn withdraw(&mut self, id: &RumorId) -> bool {
+        let withdrawn = self.rumors.withdraw(id.key());
+        self.stats.rumors_replaced += u64::from(withdrawn);
+        withdrawn
     }
 
     /// Sends a message to one member.

@@ -55,6 +55,8 @@ pub struct Stats {
     pub acks_unmatched: u64,
     /// Pings for another name; they get no answer.
     pub pings_for_others: u64,
+    /// Pings and requests to probe that were not answered because their datagram had caused enough.
+    pub questions_ignored: u64,
     /// Requests to probe for somebody that were accepted.
     pub relays: u64,
     /// Requests to probe that were refused: not about a known member, or too many at once.
@@ -81,6 +83,9 @@ pub struct Stats {
     /// Rumours not passed on: no room in the queue, too large for our datagrams, or no recipient
     /// that understands them.
     pub rumors_dropped: u64,
+    /// Rumours that were not sent to the end because a newer one about the same replaced them, or
+    /// because the application withdrew them.
+    pub rumors_replaced: u64,
     /// Membership updates dropped for lack of room.
     pub updates_dropped: u64,
     /// User messages whose envelope is unknown or malformed.

@@ -78,6 +78,7 @@ enum Timer {
     ProbeTick,
     Relays,
     Suspicions,
+    Refutation,
     Gossip,
     Stranded,
     PushPull,
@@ -88,7 +89,7 @@ enum Timer {
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 11] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 12] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => None,
@@ -99,6 +100,8 @@ impl Node {
             (Timer::ProbeTick, self.ticks.probe),
             (Timer::Relays, self.relay_deadline()),
             (Timer::Suspicions, self.suspicions.peek().map(|entry| entry.0.0)),
+            // Before the tick of the same instant, which takes it along.
+            (Timer::Refutation, self.refutations.deadline()),
             (Timer::Gossip, self.ticks.gossip),
             (Timer::Stranded, self.stranded_at),
             (Timer::PushPull, self.ticks.push_pull),
@@ -129,6 +132,7 @@ impl Node {
             Timer::ProbeTick => self.on_probe_tick(),
             Timer::Relays => self.run_relays(),
             Timer::Suspicions => self.run_suspicions(),
+            Timer::Refutation => self.run_refutation(),
             Timer::Gossip => self.on_gossip_tick(),
             Timer::Stranded => self.expire_stranded_rumors(),
             Timer::PushPull => self.on_push_pull_tick(),
