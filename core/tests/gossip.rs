@@ -90,6 +90,7 @@ fn an_answer_to_a_member_carries_news_and_one_to_a_stranger_does_not() {
 #[test]
 fn three_pings_in_one_datagram_get_three_acks() {
     let mut world = Cluster::new(1, &still());
+    world.hear(0, 1, &alive(1, |_| ()));
     let ping = ping_from(0, 1);
     let mut buf = [0; 1_400];
     let mut writer = PacketWriter::new(&mut buf, b"", Checksum::Absent);

@@ -143,20 +143,6 @@ fn a_label_is_needed_to_join_a_labelled_cluster_with_and_without_a_key() {
     }
 }
 
-#[test]
-fn nodes_that_speak_other_protocol_versions_join_each_other() {
-    for (one, other) in [(2, 5), (2, 1), (2, 3), (3, 2), (3, 1), (5, 2)] {
-        let speaking = |protocol_version| Config { protocol_version, ..Config::lan() };
-        let mut cluster = Cluster::with(2, |index| speaking(if index == 0 { one } else { other }));
-        cluster.act(1, |node, now| node.join(now, &[addr(0)]));
-        cluster.run_for(60 * SECOND);
-        for index in 0..2 {
-            assert_eq!(cluster.node(index).live_members(), 2, "{one} and {other}");
-            assert_eq!(cluster.node(index).stats().probes_failed, 0, "{one} and {other}");
-        }
-    }
-}
-
 /// One that accepts the connection and then says nothing.
 #[test]
 fn a_seed_that_never_answers_fails_in_time() {

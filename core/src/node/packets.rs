@@ -155,7 +155,6 @@ impl Node {
             return;
         }
         let target = self.relay_target(ping);
-        let requester = self.reply_address(from, &ping.source);
         if target == Some(self.me) {
             // memberlist pings itself through the network, with the same outcome.
             self.intend(Intent::Ack { to: requester, seq: ping.seq });
