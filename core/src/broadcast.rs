@@ -418,4 +418,14 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn entries_that_were_sent_before_stand_by_how_often() {
+        let mut queue = TransmitQueue::new(PLENTY);
+        for transmits in [0, 10, 3, 4, 7] {
+            let item = alloc::format!("{transmits}");
+            assert_eq!(queue.insert(None, 10, item, transmits), 0);
+        }
+        assert_eq!(take(&mut queue, 2, 1_000, 20), ["0", "3", "4", "7", "10"]);
+    }
 }

@@ -570,4 +570,15 @@ mod tests {
         config.stream_timeout = Duration::MAX;
         assert!(matches!(Params::try_from(config), Err(ConfigError::TooLong { .. })));
     }
+
+    #[test]
+    fn protocols_1_to_5_are_spoken_and_2_unless_told_otherwise() {
+        for preset in [Config::lan(), Config::wan(), Config::local()] {
+            assert_eq!(preset.protocol_version, 2);
+        }
+        for (protocol_version, valid) in [(0, false), (1, true), (4, true), (5, true), (6, false)] {
+            let config = Config { protocol_version, ..Config::lan() };
+            assert_eq!(Params::try_from(config).is_ok(), valid, "version {protocol_version}");
+        }
+    }
 }

@@ -132,4 +132,12 @@ mod tests {
         items.sort_unstable();
         assert_eq!(items, core::array::from_fn::<u8, 50, _>(|i| i as u8));
     }
+
+    #[test]
+    fn offsets_in_a_large_range_differ() {
+        let mut rng = Rng::child([3; 32], Stream::Gossip);
+        let mut offsets: [usize; 100] = core::array::from_fn(|_| rng.below(1 << 31));
+        offsets.sort_unstable();
+        assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]), "{offsets:?}");
+    }
 }

@@ -25,6 +25,15 @@ fn a_goodbye_is_seen_as_left_by_all_and_never_as_a_failure() {
 }
 
 #[test]
+fn after_a_goodbye_each_side_counts_the_other_alone() {
+    let mut cluster = Cluster::joined(2, &Config::lan());
+    cluster.act(1, Node::leave);
+    assert!(cluster.run_until(SECOND, |cluster| cluster.state(0, 1) == Some(MemberState::Left)));
+    assert_eq!((cluster.node(0).live_members(), cluster.node(1).live_members()), (1, 1));
+    assert_eq!(cluster.node(1).local().state, MemberState::Left);
+}
+
+#[test]
 fn leaving_is_done_when_the_goodbye_was_sent_often_enough() {
     let mut cluster = Cluster::joined(3, &Config::lan());
     cluster.run_for(5 * SECOND);

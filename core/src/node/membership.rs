@@ -11,7 +11,7 @@ use crate::event::Fact;
 use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
-    Table, can_exchange, judge_alive, judge_dead, judge_suspect,
+    Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
@@ -201,6 +201,7 @@ impl Node {
         let incarnation = node.alive.incarnation;
         match node.state {
             WireState::ALIVE => self.on_alive(None, &node.alive),
+            _ if !is_refutable(incarnation) => self.stats.claims_refused += 1,
             WireState::LEFT => {
                 let Some(id) = self.table.find(&node.alive.node) else { return };
                 let Some(name) = self.name_of(id) else { return };
@@ -222,6 +223,10 @@ impl Node {
         accusation: &Accusation<'_>,
         matters: impl FnOnce(MemberState) -> bool,
     ) -> Option<(MemberId, NodeName)> {
+        if !is_refutable(accusation.incarnation) {
+            self.stats.claims_refused += 1;
+            return None;
+        }
         let id = self.table.find(&accusation.node)?;
         if let Some(accuser) = self.table.find(&accusation.from) {
             return Some((id, self.name_of(accuser)?));

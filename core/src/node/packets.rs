@@ -161,6 +161,11 @@ impl Node {
             return;
         }
         let target = self.relay_target(ping);
+        if target == Some(self.me) {
+            // memberlist pings itself through the network, with the same outcome.
+            self.intend(Intent::Ack { to: requester, seq: ping.seq });
+            return;
+        }
         let Some(target) = target.filter(|_| self.relays.len() < RELAYS_MAX) else {
             self.stats.relays_refused += 1;
             return;
@@ -186,7 +191,7 @@ impl Node {
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;
-        (record.addr.socket_addr() == addr && id != self.me).then_some(id)
+        (record.addr.socket_addr() == addr).then_some(id)
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
