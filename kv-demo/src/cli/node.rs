@@ -1,0 +1,133 @@
+//! `kv-demo node`: what can be said about a node, and what file and flags say together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use kv_demo::config::{self, ConfigError, Mode, NodeFile, Preset, SeedAddr};
+use kv_demo::node::{Control, NodeSetup};
+use kv_demo::settings::Settings;
+use kv_demo::trace::TraceFormat;
+
+use super::{HTTP_DEFAULT, KnobArgs, parse_addr};
+
+/// Where gossip is unless said otherwise: memberlist's port on all addresses.
+const BIND_DEFAULT: &str = "0.0.0.0:7946";
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Read the node from a topology file (TOML, or the original's INI); flags override it
+    #[arg(long, value_name = "FILE", requires = "name")]
+    config: Option<PathBuf>,
+    /// With --config: which node of the file. Without: what the cluster calls this node [default:
+    /// its advertised address]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Where to listen for gossip, UDP and TCP [default: 0.0.0.0:7946]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    bind: Option<SocketAddr>,
+    /// Where others reach this node, if not there; port 0 stands for the bound one
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    advertise: Option<SocketAddr>,
+    /// Where to answer HTTP [default: 127.0.0.1:30500]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    http: Option<SocketAddr>,
+    /// A member to join through; may be repeated. One that does not answer is tried for ever
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Vec<SeedAddr>,
+    /// How rumours spread [default: classic]
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Where the numbers come from [default: lan]
+    #[arg(long)]
+    preset: Option<Preset>,
+    /// A link of the matching modes, by advertised address; may be repeated
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    neighbor: Vec<SocketAddr>,
+    #[command(flatten)]
+    knobs: KnobArgs,
+    /// Write a trace of rumours to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Form of the trace; `thesis` is what the original's scripts read
+    #[arg(long, default_value = "json")]
+    trace_format: TraceFormat,
+    /// Take orders from an experiment on standard input
+    #[arg(long, hide = true)]
+    control: bool,
+    /// What the node is called in its trace
+    #[arg(long, hide = true)]
+    label: Option<String>,
+}
+
+impl NodeArgs {
+    /// What the flags and the file say together.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub(crate) fn setup(self) -> Result<NodeSetup, ConfigError> {
+        let file = match (&self.config, &self.name) {
+            (Some(path), Some(name)) => Some(config::load(path, name)?),
+            _ => None,
+        };
+        let from_file = file.as_ref();
+        let overrides = from_file.map(|file| file.overrides).unwrap_or_default();
+        let settings = Settings {
+            preset: self.preset.or(overrides.preset).unwrap_or(Preset::Lan),
+            mode: self.mode.or(overrides.mode).unwrap_or(Mode::Classic),
+            overrides: self.knobs.over(overrides),
+            neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
+        };
+        let address = |text: &str| text.parse::<SocketAddr>().ok();
+        let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
+        let http = self.http.or_else(|| match from_file {
+            Some(file) => file.http,
+            None => address(HTTP_DEFAULT),
+        });
+        Ok(NodeSetup {
+            label: self.label.or_else(|| from_file.map(|file| file.name.clone())),
+            name: wire_name(from_file, self.name.clone()),
+            bind: bind.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7_946))),
+            advertise: self.advertise.or(from_file.and_then(|file| file.advertise)),
+            http,
+            seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
+            settings,
+            trace: self.trace.map(|path| (path, self.trace_format)),
+            control: if self.control { Control::Orders } else { Control::Signals },
+        })
+    }
+}
+
+/// With a file, `--name` chooses in it and the file says what the cluster calls the node.
+fn wire_name(file: Option<&NodeFile>, name: Option<String>) -> Option<String> {
+    match file {
+        Some(file) => Some(file.wire_name.clone()),
+        None => name,
+    }
+}
+
+fn first_given<T: Clone>(flags: &[T], file: Option<&Vec<T>>) -> Vec<T> {
+    if flags.is_empty() { file.cloned().unwrap_or_default() } else { flags.to_vec() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser as _;
+
+    pub(in super::super) fn setup(line: &str) -> NodeSetup {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Node(args) = cli.command else { panic!("a node") };
+        args.setup().unwrap()
+    }
+
+    #[test]
+    fn a_node_without_flags_has_sensible_doors() {
+        let setup = setup("kv-demo node");
+        assert_eq!(setup.bind.to_string(), BIND_DEFAULT);
+        assert_eq!(setup.http.map(|addr| addr.to_string()).as_deref(), Some(HTTP_DEFAULT));
+        assert_eq!((setup.name, setup.settings.mode), (None, Mode::Classic));
+    }
+}
