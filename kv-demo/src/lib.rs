@@ -10,6 +10,7 @@
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`sim_node`] | a node in the simulator |
 //! | [`members`] | asking a running node |
+//! | [`resolve`] | from host and service names to addresses |
 //! | [`trace`], [`metrics`], [`summary`] | what runs leave behind, and what is made of it |
 //! | [`report`], [`plot`], [`page`] | how it is told |
 //! | [`experiment`] | clusters of processes, one run after the other |
@@ -27,6 +28,7 @@ pub mod peer;
 pub mod plot;
 pub mod replica;
 pub mod report;
+pub mod resolve;
 pub mod settings;
 pub mod sim_node;
 pub mod store;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use kv_demo::config::{self, ConfigError, Mode, NodeFile, Preset, SeedAddr};
+use kv_demo::config::{self, ConfigError, Mode, NodeFile, Preset, Seed};
 use kv_demo::node::{Control, NodeSetup};
+use kv_demo::resolve::Resolver;
 use kv_demo::settings::Settings;
 use kv_demo::trace::TraceFormat;
 
@@ -32,9 +33,16 @@ pub(crate) struct NodeArgs {
     /// Where to answer HTTP [default: 127.0.0.1:30500]
     #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     http: Option<SocketAddr>,
-    /// A member to join through; may be repeated. One that does not answer is tried for ever
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Vec<SeedAddr>,
+    /// A member to join through; may be repeated. HOST is an address or a name, and PORT 7946
+    /// unless told otherwise. A name that starts with an underscore, or follows `srv:`, is that of
+    /// a service: its SRV records tell hosts and ports. All addresses of a name are tried, what does
+    /// not answer is tried for ever, and names are resolved again for ever
+    #[arg(long, value_name = "[NAME/]HOST[:PORT]|_SERVICE")]
+    join: Vec<Seed>,
+    /// Ask this DNS server about the names to join, hosts and services; without it the system's
+    /// resolver finds hosts, and the servers of /etc/resolv.conf find services
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    dns_server: Option<SocketAddr>,
     /// How rumours spread [default: classic]
     #[arg(long)]
     mode: Option<Mode>,
@@ -92,6 +100,7 @@ impl NodeArgs {
             advertise: self.advertise.or(from_file.and_then(|file| file.advertise)),
             http,
             seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
+            resolver: Resolver::new(self.dns_server),
             settings,
             trace: self.trace.map(|path| (path, self.trace_format)),
             control: if self.control { Control::Orders } else { Control::Signals },

@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use ini::{Ini, ParseOption, Properties};
 
-use super::{ConfigError, NodeFile, Overrides, Problem, SeedAddr, advertise_of};
+use super::{ConfigError, NodeFile, Overrides, Problem, Seed, SeedAddr, advertise_of};
 use crate::topology::door_ip;
 
 const BIND_ADDR: &str = "bindAddr";
@@ -146,11 +146,11 @@ impl Section<'_> {
         self.value(key).map(parse).transpose()
     }
 
-    fn seed(&self) -> Result<Option<SeedAddr>, ConfigError> {
+    fn seed(&self) -> Result<Option<Seed>, ConfigError> {
         let Some(host) = self.value(MEMBERLIST_ADDR) else { return Ok(None) };
         let port = self.required(MEMBERLIST_PORT, self.port(MEMBERLIST_PORT)?, "=PORT")?;
         match SeedAddr::from_parts(host, port) {
-            Some(seed) => Ok(Some(seed)),
+            Some(seed) => Ok(Some(seed.into())),
             None => {
                 let given = format!("{host}:{port}");
                 Err(self.at(MEMBERLIST_ADDR, Problem::BadSeed { key: MEMBERLIST_ADDR, given }))

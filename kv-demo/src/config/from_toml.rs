@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, NodeFile, Overrides, Place, Problem, SeedAddr, advertise_of};
+use super::{ConfigError, NodeFile, Overrides, Place, Problem, Seed, advertise_of};
 
 /// The file as it is written; values whose mistakes we explain ourselves are still text.
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ impl Node {
             let problem = Problem::MissingKey { name: name_text, key: "bind", example };
             return Err(problem.at(text, name.span()));
         };
-        let seed = |value| read(text, value, |given| Problem::BadSeed { key: "join", given });
+        let seed = |value| read(text, value, |given| Problem::BadJoin { given });
         let neighbor = |value| address(text, "neighbors", value);
         Ok(NodeFile {
             name: name.get_ref().clone(),
@@ -82,7 +82,7 @@ impl Node {
             bind,
             advertise: optional("advertise", &self.advertise)?.or_else(|| advertise_of(bind)),
             http: optional("http", &self.http)?,
-            seeds: self.join.iter().map(seed).collect::<Result<Vec<SeedAddr>, _>>()?,
+            seeds: self.join.iter().map(seed).collect::<Result<Vec<Seed>, _>>()?,
             neighbors: self.neighbors.iter().map(neighbor).collect::<Result<_, _>>()?,
             overrides,
         })
@@ -230,8 +230,9 @@ bind = "0.0.0.0:1"
                  write ip:port, such as 10.0.0.1:30000 or [::1]:30000",
             ),
             (
-                "[nodes.N]\nbind = \"[::1]:1\"\njoin = [\n  \"db1:1\",\n  \"db2\",\n]",
-                "line 5: `join` has `db2`: write host:port, such as db1:30000 or [::1]:30000",
+                "[nodes.N]\nbind = \"[::1]:1\"\njoin = [\n  \"db1:1\",\n  \"db2:\",\n]",
+                "line 5: `join` has `db2:`: \
+                 write host, host:port, [IPv6]:port or _service._udp.domain",
             ),
             (
                 "[nodes.N]\nbind = \"[::1]:1\"\nneighbors = [\"db1:1\"]",

@@ -25,7 +25,8 @@ pub(crate) use app::wall;
 pub use changes::{CHANGES_MAX, Change, What};
 pub use view::{MemberView, MembersView};
 
-use crate::config::SeedAddr;
+use crate::config::Seed;
+use crate::resolve::Resolver;
 use crate::settings::Settings;
 use crate::trace::{TraceFormat, TraceWriter};
 
@@ -43,7 +44,9 @@ pub struct NodeSetup {
     /// Where its HTTP door is; `None`: nowhere.
     pub http: Option<SocketAddr>,
     /// Whom to join.
-    pub seeds: Vec<SeedAddr>,
+    pub seeds: Vec<Seed>,
+    /// How names among them are resolved.
+    pub resolver: Resolver,
     /// How it gossips.
     pub settings: Settings,
     /// Where to write a trace, and in which form.
@@ -127,7 +130,7 @@ pub fn run(setup: &NodeSetup) -> Result<(), NodeError> {
     let http = http.map(|door| serve(door, handle.clone())).transpose()?;
     take_charge(setup, &handle)?;
     announce(setup, addr, http);
-    join(&mut runtime, key, &setup.seeds, &handle);
+    join(&mut runtime, key, setup, &handle);
     let ended = runtime.run();
     runtime.app_mut().flush_trace();
     ended.map_err(|source| NodeError::System { what: "wait for events", source })
@@ -209,8 +212,8 @@ fn announce(setup: &NodeSetup, gossip: SocketAddr, http: Option<SocketAddr>) {
     }
 }
 
-fn join(runtime: &mut Runtime<KvApp>, key: NodeKey, seeds: &[SeedAddr], handle: &Handle<Command>) {
-    let (addresses, names) = seeds::split(seeds);
+fn join(runtime: &mut Runtime<KvApp>, key: NodeKey, setup: &NodeSetup, handle: &Handle<Command>) {
+    let (addresses, names) = seeds::split(&setup.seeds);
     runtime.act(key, |node, now| node.join(now, &addresses));
-    seeds::resolve_for_ever(names, handle.clone());
+    seeds::resolve_for_ever(names, setup.resolver.clone(), handle.clone());
 }

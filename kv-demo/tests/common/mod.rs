@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+pub mod dns;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
