@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what it means.
 
 mod node;
+mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     ///   curl 'http://127.0.0.1:30501/add?key=color&val=green'
     ///   curl 'http://127.0.0.1:30503/get?key=color'
     ///   kv-demo members --watch --http 127.0.0.1:30501
+    ///
+    /// Where a flag names an environment variable, the flag wins over it, and it over the file.
     ///
     /// SIGINT (Ctrl-C) and SIGTERM say goodbye to the cluster first; a second one ends at once.
     /// RUST_LOG=debug logs more, RUST_LOG=warn less.
@@ -217,7 +220,7 @@ pub(crate) struct ExperimentArgs {
     repeat: Option<u32>,
     /// Where the numbers come from: the thesis', those of the document before it (seed), or
     /// memberlist's
-    #[arg(long, default_value = "thesis")]
+    #[arg(long, alias = "profile", default_value = "thesis")]
     preset: Preset,
     #[command(flatten)]
     knobs: KnobArgs,

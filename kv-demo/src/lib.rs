@@ -6,7 +6,7 @@
 //! | [`thesis`] | the original experiment's messages, byte for byte |
 //! | [`replica`] | a store that writes and reads messages, pure |
 //! | [`peer`] | a replica, its node and its trace, whatever runs them |
-//! | [`topology`], [`config`], [`settings`] | who is linked with whom, files, presets |
+//! | [`topology`], [`config`], [`settings`], [`wire`] | who is linked with whom, files, presets |
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`sim_node`] | a node in the simulator |
 //! | [`members`] | asking a running node |
@@ -36,3 +36,4 @@ pub mod summary;
 pub mod thesis;
 pub mod topology;
 pub mod trace;
+pub mod wire;

@@ -77,6 +77,13 @@ fn numbers_that_do_not_fit() {
 }
 
 #[test]
+fn a_label_that_does_not_fit() {
+    let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--label"];
+    let text = refusal(binary().args(doors).arg("x".repeat(256)));
+    assert!(text.contains("label length is 256") && text.contains("255"), "{text}");
+}
+
+#[test]
 fn a_trace_that_cannot_be_written() {
     let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"];
     let text = refusal(binary().args(doors).args(["--trace", "/nowhere/at/all.log"]));

@@ -10,6 +10,7 @@ use kv_demo::resolve::Resolver;
 use kv_demo::settings::Settings;
 use kv_demo::trace::TraceFormat;
 
+use super::wire::WireArgs;
 use super::{HTTP_DEFAULT, KnobArgs, parse_addr};
 
 /// Where gossip is unless said otherwise: memberlist's port on all addresses.
@@ -18,40 +19,54 @@ const BIND_DEFAULT: &str = "0.0.0.0:7946";
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
     /// Read the node from a topology file (TOML, or the original's INI); flags override it
-    #[arg(long, value_name = "FILE", requires = "name")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "name",
+        env = "KV_DEMO_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     /// With --config: which node of the file. Without: what the cluster calls this node [default:
     /// its advertised address]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "KV_DEMO_NAME", hide_env_values = true)]
     name: Option<String>,
     /// Where to listen for gossip, UDP and TCP [default: 0.0.0.0:7946]
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr, env = "KV_DEMO_BIND", hide_env_values = true)]
     bind: Option<SocketAddr>,
     /// Where others reach this node, if not there; port 0 stands for the bound one
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr, env = "KV_DEMO_ADVERTISE", hide_env_values = true)]
     advertise: Option<SocketAddr>,
     /// Where to answer HTTP [default: 127.0.0.1:30500]
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr, env = "KV_DEMO_HTTP", hide_env_values = true)]
     http: Option<SocketAddr>,
     /// A member to join through; may be repeated. HOST is an address or a name, and PORT 7946
     /// unless told otherwise. A name that starts with an underscore, or follows `srv:`, is that of
     /// a service: its SRV records tell hosts and ports. All addresses of a name are tried, what does
     /// not answer is tried for ever, and names are resolved again for ever
-    #[arg(long, value_name = "[NAME/]HOST[:PORT]|_SERVICE")]
+    #[arg(
+        long,
+        value_name = "[NAME/]HOST[:PORT]|_SERVICE",
+        value_delimiter = ',',
+        env = "KV_DEMO_JOIN",
+        hide_env_values = true
+    )]
     join: Vec<Seed>,
     /// Ask this DNS server about the names to join, hosts and services; without it the system's
     /// resolver finds hosts, and the servers of /etc/resolv.conf find services
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr, env = "KV_DEMO_DNS_SERVER", hide_env_values = true)]
     dns_server: Option<SocketAddr>,
     /// How rumours spread [default: classic]
-    #[arg(long)]
+    #[arg(long, env = "KV_DEMO_MODE", hide_env_values = true)]
     mode: Option<Mode>,
     /// Where the numbers come from [default: lan]
-    #[arg(long)]
-    preset: Option<Preset>,
+    #[arg(long, visible_alias = "preset", env = "KV_DEMO_PROFILE", hide_env_values = true)]
+    profile: Option<Preset>,
     /// A link of the matching modes, by advertised address; may be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     neighbor: Vec<SocketAddr>,
+    #[command(flatten)]
+    wire: WireArgs,
     #[command(flatten)]
     knobs: KnobArgs,
     /// Write a trace of rumours to this file
@@ -65,7 +80,7 @@ pub(crate) struct NodeArgs {
     control: bool,
     /// What the node is called in its trace
     #[arg(long, hide = true)]
-    label: Option<String>,
+    trace_name: Option<String>,
 }
 
 impl NodeArgs {
@@ -82,10 +97,11 @@ impl NodeArgs {
         let from_file = file.as_ref();
         let overrides = from_file.map(|file| file.overrides).unwrap_or_default();
         let settings = Settings {
-            preset: self.preset.or(overrides.preset).unwrap_or(Preset::Lan),
+            preset: self.profile.or(overrides.preset).unwrap_or(Preset::Lan),
             mode: self.mode.or(overrides.mode).unwrap_or(Mode::Classic),
             overrides: self.knobs.over(overrides),
             neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
+            wire: self.wire.over(from_file.map(|file| &file.wire)),
         };
         let address = |text: &str| text.parse::<SocketAddr>().ok();
         let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
@@ -94,13 +110,13 @@ impl NodeArgs {
             None => address(HTTP_DEFAULT),
         });
         Ok(NodeSetup {
-            label: self.label.or_else(|| from_file.map(|file| file.name.clone())),
+            trace_name: self.trace_name.or_else(|| from_file.map(|file| file.name.clone())),
             name: wire_name(from_file, self.name.clone()),
             bind: bind.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7_946))),
             advertise: self.advertise.or(from_file.and_then(|file| file.advertise)),
             http,
             seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
-            resolver: Resolver::new(self.dns_server),
+            resolver: Resolver::new(self.dns_server.or(from_file.and_then(|file| file.dns_server))),
             settings,
             trace: self.trace.map(|path| (path, self.trace_format)),
             control: if self.control { Control::Orders } else { Control::Signals },
@@ -138,5 +154,25 @@ pub(super) mod tests {
         assert_eq!(setup.bind.to_string(), BIND_DEFAULT);
         assert_eq!(setup.http.map(|addr| addr.to_string()).as_deref(), Some(HTTP_DEFAULT));
         assert_eq!((setup.name, setup.settings.mode), (None, Mode::Classic));
+    }
+
+    #[test]
+    fn a_profile_is_what_was_called_a_preset() {
+        for flag in ["--profile", "--preset"] {
+            assert_eq!(setup(&format!("kv-demo node {flag} serf")).settings.preset, Preset::Serf);
+        }
+        assert_eq!(setup("kv-demo node").settings.preset, Preset::Lan);
+    }
+
+    #[test]
+    fn the_environment_is_what_experiments_keep_from_their_nodes() {
+        let cli = <Cli as clap::CommandFactory>::command();
+        let node = cli.find_subcommand("node").unwrap();
+        let names = node.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        let names: std::collections::BTreeSet<_> = names.collect();
+        assert_eq!(names, config::ENVIRONMENT.into());
+        for other in cli.get_subcommands().filter(|other| other.get_name() != "node") {
+            assert!(other.get_arguments().all(|arg| arg.get_env().is_none()));
+        }
     }
 }

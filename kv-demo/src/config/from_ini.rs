@@ -9,6 +9,7 @@ use ini::{Ini, ParseOption, Properties};
 
 use super::{ConfigError, NodeFile, Overrides, Problem, Seed, SeedAddr, advertise_of};
 use crate::topology::door_ip;
+use crate::wire::WireFile;
 
 const BIND_ADDR: &str = "bindAddr";
 const ADVERTISE_ADDR: &str = "advertiseAddr";
@@ -98,6 +99,8 @@ impl Section<'_> {
             seeds: self.seed()?.into_iter().collect(),
             neighbors: self.neighbors()?,
             overrides: Overrides::default(),
+            wire: WireFile::default(),
+            dns_server: None,
         })
     }
 

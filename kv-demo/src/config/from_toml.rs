@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::wire::WireFile;
+
 use super::{ConfigError, NodeFile, Overrides, Place, Problem, Seed, advertise_of};
 
 /// The file as it is written; values whose mistakes we explain ourselves are still text.
@@ -35,7 +37,10 @@ struct Node {
 #[serde(deny_unknown_fields)]
 struct Defaults {
     mode: Option<Spanned<String>>,
+    #[serde(alias = "profile")]
     preset: Option<Spanned<String>>,
+    dns_server: Option<Spanned<String>>,
+    label: Option<String>,
     gossip_interval_ms: Option<u32>,
     fanout: Option<u32>,
     retransmit_mult: Option<u32>,
@@ -50,13 +55,17 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NodeFile, ConfigError> {
         let line = error.span().map(|span| Place::line_at(text, span.start));
         Problem::MalformedToml { reason: error.message().replace('\n', " ") }.on_line(line)
     })?;
+    let dns_server = file.defaults.dns_server.as_ref();
+    let dns_server = dns_server.map(|addr| address(text, "dns_server", addr)).transpose()?;
+    let wire = file.defaults.wire();
     let overrides = file.defaults.read(text)?;
     let Some((key, node)) = file.nodes.iter().find(|(key, _)| key.get_ref() == name) else {
         let mut names: Vec<&Spanned<String>> = file.nodes.keys().collect();
         names.sort_unstable_by_key(|name| name.span().start);
         return Err(Problem::no_such_node(name, names.iter().map(|name| name.get_ref().as_str())));
     };
-    node.read(text, key, overrides)
+    let node = node.read(text, key, overrides)?;
+    Ok(NodeFile { wire, dns_server, ..node })
 }
 
 impl Node {
@@ -85,11 +94,17 @@ impl Node {
             seeds: self.join.iter().map(seed).collect::<Result<Vec<Seed>, _>>()?,
             neighbors: self.neighbors.iter().map(neighbor).collect::<Result<_, _>>()?,
             overrides,
+            wire: WireFile::default(),
+            dns_server: None,
         })
     }
 }
 
 impl Defaults {
+    fn wire(&self) -> WireFile {
+        WireFile { label: self.label.clone() }
+    }
+
     fn read(self, text: &str) -> Result<Overrides, ConfigError> {
         Ok(Overrides {
             mode: choice(text, self.mode.as_ref())?,
@@ -246,7 +261,7 @@ bind = "0.0.0.0:1"
             ),
             (
                 "[defaults]\npreset = \"moon\"\n[nodes.N]\nbind = \"[::1]:1\"",
-                "line 2: `moon` is not a preset: use lan, wan, local, thesis or seed",
+                "line 2: `moon` is not a profile: use lan, wan, local, serf, thesis or seed",
             ),
             ("", "no node `N` here: choose another file, this one has no nodes"),
         ];

@@ -20,6 +20,9 @@
 //! [defaults]                  # optional, and so is each key in it: see Overrides
 //! mode = "matching"
 //! gossip_interval_ms = 200
+//! profile = "wan"             # or, as ever, preset
+//! label = "production"
+//! dns_server = "10.0.0.53:53"
 //!
 //! [nodes.Node2]
 //! bind = "0.0.0.0:30001"
@@ -47,9 +50,26 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::WireFile;
+
 pub use choice::{Mode, Phase, Preset, UnknownMode, UnknownPreset};
 pub use error::{ConfigError, Place, Problem};
 pub use seed::{BadAddr, BadSeed, SEED_PORT, Seed, SeedAddr, SeedPlace};
+
+/// The environment variables that say what a flag of `kv-demo node` says. Flags win over them, and
+/// they win over files. A node of an experiment inherits none of them.
+pub const ENVIRONMENT: [&str; 10] = [
+    "KV_DEMO_ADVERTISE",
+    "KV_DEMO_BIND",
+    "KV_DEMO_CONFIG",
+    "KV_DEMO_DNS_SERVER",
+    "KV_DEMO_HTTP",
+    "KV_DEMO_JOIN",
+    "KV_DEMO_LABEL",
+    "KV_DEMO_MODE",
+    "KV_DEMO_NAME",
+    "KV_DEMO_PROFILE",
+];
 
 /// What a configuration file says about one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +92,10 @@ pub struct NodeFile {
     pub neighbors: Vec<SocketAddr>,
     /// What the file's `[defaults]` say; all `None` for INI.
     pub overrides: Overrides,
+    /// What they say about label, keys and compression; all `None` for INI.
+    pub wire: WireFile,
+    /// The DNS server that they name; `None` for INI.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Knobs that a file may set for all of its nodes; `None` leaves the preset's value.

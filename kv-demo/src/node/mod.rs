@@ -34,7 +34,7 @@ use crate::trace::{TraceFormat, TraceWriter};
 #[derive(Clone, Debug)]
 pub struct NodeSetup {
     /// What it is called in traces, such as `Node1`; `None` takes its name.
-    pub label: Option<String>,
+    pub trace_name: Option<String>,
     /// What the cluster calls it; `None` takes its advertised address.
     pub name: Option<String>,
     /// Where it listens for gossip, UDP and TCP.
@@ -126,7 +126,7 @@ pub fn run(setup: &NodeSetup) -> Result<(), NodeError> {
         incarnation: None,
     };
     let key = runtime.add(options)?;
-    let addr = adopt(&mut runtime, key, setup.label.as_deref());
+    let addr = adopt(&mut runtime, key, setup.trace_name.as_deref());
     let http = http.map(|door| serve(door, handle.clone())).transpose()?;
     take_charge(setup, &handle)?;
     announce(setup, addr, http);

@@ -85,10 +85,21 @@ impl Node {
 
     /// Starts a node with exactly these arguments.
     pub fn start_with(dir: &Dir, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(dir, name, &[], arguments)
+    }
+
+    /// Starts a node with exactly these arguments and these variables in its environment.
+    pub fn start_in(
+        dir: &Dir,
+        name: &str,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let out = dir.path().join(format!("{name}.out"));
         let log = dir.path().join(format!("{name}.log"));
         let mut process = binary()
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&log).unwrap())
