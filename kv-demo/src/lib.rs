@@ -20,6 +20,7 @@ pub mod agent;
 pub mod config;
 pub mod experiment;
 pub mod hlc;
+pub mod keys;
 pub mod members;
 pub mod metrics;
 pub mod node;
