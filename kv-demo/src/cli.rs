@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what it means.
 
 mod node;
+mod operate;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
 
 pub(crate) use node::NodeArgs;
+pub(crate) use operate::{JoinArgs, KeysArgs, LeaveArgs};
 
 /// Where the HTTP door is unless said otherwise.
 const HTTP_DEFAULT: &str = "127.0.0.1:30500";
@@ -53,6 +55,35 @@ pub(crate) enum Command {
     Node(Box<NodeArgs>),
     /// Ask a running node about its members.
     Members(MembersArgs),
+    /// Have a running node join members of a cluster, now.
+    ///
+    /// All addresses of each name are tried once, and each outcome is printed. The exit code is 0
+    /// if at least one answered. What does not answer is given up; `kv-demo node --join` is for
+    /// what shall be tried for ever. Asks the node on this host, over its HTTP door.
+    Join(JoinArgs),
+    /// Have a running node say goodbye and end, and wait for both.
+    ///
+    /// The others see it leave, not fail. Ctrl-C at the node does the same.
+    Leave(LeaveArgs),
+    /// List and change the keys of a running node.
+    ///
+    /// A cluster changes its key without a pause in three steps, each on every member before the
+    /// next one begins:
+    ///
+    ///   kv-demo keygen > new.key
+    ///   kv-demo keys install new.key     # everywhere: all understand the new key
+    ///   kv-demo keys use FINGERPRINT     # everywhere: all speak with the new key
+    ///   kv-demo keys remove FINGERPRINT  # everywhere, of the old key: nobody understands it
+    ///
+    /// The node's key file follows each change, so that a restart keeps it; comments in it are lost.
+    /// Keys are named by fingerprints, which are no secret. A node that was started without
+    /// --encrypt-key-file has no keys to change.
+    #[command(verbatim_doc_comment)]
+    Keys(KeysArgs),
+    /// Print a fresh key of 32 bytes in base64, for `kv-demo node --encrypt-key-file`.
+    ///
+    /// Serf and Consul take it, too. Keep it from others: (umask 077; kv-demo keygen > keys)
+    Keygen,
     /// Write a topology file for `node --config` to standard output.
     ///
     /// Nodes are numbered from 1 and laid out in contiguous blocks, one block per host.

@@ -6,10 +6,10 @@
 //! | [`thesis`] | the original experiment's messages, byte for byte |
 //! | [`replica`] | a store that writes and reads messages, pure |
 //! | [`peer`] | a replica, its node and its trace, whatever runs them |
-//! | [`topology`], [`config`], [`settings`], [`wire`] | who is linked with whom, files, presets |
+//! | [`topology`], [`config`], [`settings`], [`wire`], [`keys`] | who is linked with whom, files, presets, keys |
 //! | [`node`] | a running node: replica, HTTP door, signals |
 //! | [`sim_node`] | a node in the simulator |
-//! | [`members`] | asking a running node |
+//! | [`members`], [`operate`] | asking a running node, telling it what to do |
 //! | [`resolve`] | from host and service names to addresses |
 //! | [`trace`], [`metrics`], [`summary`] | what runs leave behind, and what is made of it |
 //! | [`report`], [`plot`], [`page`] | how it is told |
@@ -24,6 +24,7 @@ pub mod keys;
 pub mod members;
 pub mod metrics;
 pub mod node;
+pub mod operate;
 pub mod page;
 pub mod peer;
 pub mod plot;

@@ -9,6 +9,7 @@ use kv_demo::node::{Control, NodeSetup};
 use kv_demo::resolve::Resolver;
 use kv_demo::settings::Settings;
 use kv_demo::trace::TraceFormat;
+use kv_demo::wire::WireError;
 
 use super::wire::WireArgs;
 use super::{HTTP_DEFAULT, KnobArgs, parse_addr};
@@ -83,25 +84,36 @@ pub(crate) struct NodeArgs {
     trace_name: Option<String>,
 }
 
+/// Why flags and file make no node; one line that names the fix.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
 impl NodeArgs {
     /// What the flags and the file say together.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
-    pub(crate) fn setup(self) -> Result<NodeSetup, ConfigError> {
+    /// What is wrong with the file, or with the keys.
+    pub(crate) fn setup(self) -> Result<NodeSetup, SetupError> {
         let file = match (&self.config, &self.name) {
             (Some(path), Some(name)) => Some(config::load(path, name)?),
             _ => None,
         };
         let from_file = file.as_ref();
         let overrides = from_file.map(|file| file.overrides).unwrap_or_default();
+        let wishes = from_file.map(|file| file.wire.clone()).unwrap_or_default();
+        let (wire, key_file, hints) = self.wire.clone().wishes().over(wishes).grant()?;
         let settings = Settings {
             preset: self.profile.or(overrides.preset).unwrap_or(Preset::Lan),
             mode: self.mode.or(overrides.mode).unwrap_or(Mode::Classic),
             overrides: self.knobs.over(overrides),
             neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
-            wire: self.wire.over(from_file.map(|file| &file.wire)),
+            wire,
         };
         let address = |text: &str| text.parse::<SocketAddr>().ok();
         let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
@@ -118,6 +130,8 @@ impl NodeArgs {
             seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
             resolver: Resolver::new(self.dns_server.or(from_file.and_then(|file| file.dns_server))),
             settings,
+            key_file,
+            hints,
             trace: self.trace.map(|path| (path, self.trace_format)),
             control: if self.control { Control::Orders } else { Control::Signals },
         })

@@ -9,7 +9,7 @@ use ini::{Ini, ParseOption, Properties};
 
 use super::{ConfigError, NodeFile, Overrides, Problem, Seed, SeedAddr, advertise_of};
 use crate::topology::door_ip;
-use crate::wire::WireFile;
+use crate::wire::WireWishes;
 
 const BIND_ADDR: &str = "bindAddr";
 const ADVERTISE_ADDR: &str = "advertiseAddr";
@@ -99,7 +99,7 @@ impl Section<'_> {
             seeds: self.seed()?.into_iter().collect(),
             neighbors: self.neighbors()?,
             overrides: Overrides::default(),
-            wire: WireFile::default(),
+            wire: WireWishes::default(),
             dns_server: None,
         })
     }

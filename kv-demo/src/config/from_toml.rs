@@ -3,11 +3,12 @@
 use core::net::SocketAddr;
 use core::str::FromStr;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::wire::WireFile;
+use crate::wire::WireWishes;
 
 use super::{ConfigError, NodeFile, Overrides, Place, Problem, Seed, advertise_of};
 
@@ -41,6 +42,10 @@ struct Defaults {
     preset: Option<Spanned<String>>,
     dns_server: Option<Spanned<String>>,
     label: Option<String>,
+    encrypt_key_file: Option<PathBuf>,
+    verify_incoming: Option<bool>,
+    verify_outgoing: Option<bool>,
+    compression: Option<bool>,
     gossip_interval_ms: Option<u32>,
     fanout: Option<u32>,
     retransmit_mult: Option<u32>,
@@ -94,15 +99,21 @@ impl Node {
             seeds: self.join.iter().map(seed).collect::<Result<Vec<Seed>, _>>()?,
             neighbors: self.neighbors.iter().map(neighbor).collect::<Result<_, _>>()?,
             overrides,
-            wire: WireFile::default(),
+            wire: WireWishes::default(),
             dns_server: None,
         })
     }
 }
 
 impl Defaults {
-    fn wire(&self) -> WireFile {
-        WireFile { label: self.label.clone() }
+    fn wire(&self) -> WireWishes {
+        WireWishes {
+            label: self.label.clone(),
+            encrypt_key_file: self.encrypt_key_file.clone(),
+            verify_incoming: self.verify_incoming,
+            verify_outgoing: self.verify_outgoing,
+            compression: self.compression,
+        }
     }
 
     fn read(self, text: &str) -> Result<Overrides, ConfigError> {
@@ -210,6 +221,23 @@ bind = "0.0.0.0:1"
         let seeds: Vec<String> =
             parse(COMPLETE, "Node2").unwrap().seeds.iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["10.0.0.1:30000", "seed.example.org:30000"]);
+    }
+
+    #[test]
+    fn what_is_around_messages_is_said_once_for_all_nodes() {
+        let text = "[defaults]\nprofile = \"serf\"\nlabel = \"blue\"\nencrypt_key_file = \"keys\"\n\
+                    verify_incoming = false\nverify_outgoing = true\ncompression = true\n\
+                    dns_server = \"[::1]:53\"\n[nodes.N]\nbind = \"[::1]:9\"\n";
+        let node = parse(text, "N").unwrap();
+        let wire = WireWishes {
+            label: Some("blue".to_owned()),
+            encrypt_key_file: Some(PathBuf::from("keys")),
+            verify_incoming: Some(false),
+            verify_outgoing: Some(true),
+            compression: Some(true),
+        };
+        assert_eq!((node.wire, node.overrides.preset), (wire, Some(Preset::Serf)));
+        assert_eq!(node.dns_server, Some(address("[::1]:53")));
     }
 
     #[test]

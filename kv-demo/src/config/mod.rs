@@ -22,6 +22,8 @@
 //! gossip_interval_ms = 200
 //! profile = "wan"             # or, as ever, preset
 //! label = "production"
+//! encrypt_key_file = "keys"   # beside this file; verify_incoming, verify_outgoing = true
+//! compression = false
 //! dns_server = "10.0.0.53:53"
 //!
 //! [nodes.Node2]
@@ -50,7 +52,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::WireFile;
+use crate::wire::WireWishes;
 
 pub use choice::{Mode, Phase, Preset, UnknownMode, UnknownPreset};
 pub use error::{ConfigError, Place, Problem};
@@ -58,17 +60,21 @@ pub use seed::{BadAddr, BadSeed, SEED_PORT, Seed, SeedAddr, SeedPlace};
 
 /// The environment variables that say what a flag of `kv-demo node` says. Flags win over them, and
 /// they win over files. A node of an experiment inherits none of them.
-pub const ENVIRONMENT: [&str; 10] = [
+pub const ENVIRONMENT: [&str; 14] = [
     "KV_DEMO_ADVERTISE",
     "KV_DEMO_BIND",
+    "KV_DEMO_COMPRESSION",
     "KV_DEMO_CONFIG",
     "KV_DEMO_DNS_SERVER",
+    "KV_DEMO_ENCRYPT_KEY_FILE",
     "KV_DEMO_HTTP",
     "KV_DEMO_JOIN",
     "KV_DEMO_LABEL",
     "KV_DEMO_MODE",
     "KV_DEMO_NAME",
     "KV_DEMO_PROFILE",
+    "KV_DEMO_VERIFY_INCOMING",
+    "KV_DEMO_VERIFY_OUTGOING",
 ];
 
 /// What a configuration file says about one node.
@@ -93,7 +99,7 @@ pub struct NodeFile {
     /// What the file's `[defaults]` say; all `None` for INI.
     pub overrides: Overrides,
     /// What they say about label, keys and compression; all `None` for INI.
-    pub wire: WireFile,
+    pub wire: WireWishes,
     /// The DNS server that they name; `None` for INI.
     pub dns_server: Option<SocketAddr>,
 }
@@ -184,7 +190,12 @@ pub fn load(path: &Path, name: &str) -> Result<NodeFile, ConfigError> {
         })?;
         parse(&text, Format::of(path, &text), name)
     };
-    read().map_err(|error| error.in_file(path))
+    let mut node = read().map_err(|error| error.in_file(path))?;
+    // What a file names lies beside it, wherever the node is started.
+    if let (Some(keys), Some(folder)) = (&mut node.wire.encrypt_key_file, path.parent()) {
+        *keys = folder.join(&*keys);
+    }
+    Ok(node)
 }
 
 /// Reads what `text` says about the node `name`.

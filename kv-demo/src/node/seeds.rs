@@ -68,6 +68,11 @@ impl Names {
         plan
     }
 
+    /// Whether one of the names stands for an address.
+    pub(crate) fn include(&self, addr: SocketAddr) -> bool {
+        self.0.iter().any(|name| name.addresses.contains(&addr))
+    }
+
     /// A seed has answered. Returns the other addresses of its name, which need not.
     pub(crate) fn answered(&mut self, seed: SocketAddr) -> Vec<SocketAddr> {
         let mut others = Vec::new();
