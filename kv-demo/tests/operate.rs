@@ -135,6 +135,12 @@ fn the_doors_that_operate_a_node_open_to_no_web_page() {
     assert_eq!(page.status(), 403);
     assert!(page.body_mut().read_to_string().unwrap().contains("by its address"));
     assert_eq!(a.members().live, 1);
+    // An image of another site, whose address stores a value.
+    let url = format!("http://{}/add?key=k&val=v", a.http);
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("none", 200)] {
+        let answer = agent.get(&url).header("sec-fetch-site", site).call().unwrap();
+        assert_eq!(answer.status(), status, "{site}");
+    }
 }
 
 // ── Keys ────────────────────────────────────────────────────────────────────────────────────────

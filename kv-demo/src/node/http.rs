@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRef, RawQuery, State};
+use axum::extract::{FromRef, FromRequestParts, RawQuery, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -169,8 +170,26 @@ fn value_of(query: &str) -> Result<Bytes, Refusal> {
     query::field(query, "val")?.ok_or_else(missing)
 }
 
+/// Proof that no page of another site sent a request, as far as browsers tell. The original's paths
+/// store by `GET`, which any page may have its reader's browser ask for.
+struct NoForeignPage;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoForeignPage {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        if site.is_none_or(|site| site == b"none" || site == b"same-origin") {
+            return Ok(Self);
+        }
+        let why = "a page of another site asks: open this address by hand, or use curl";
+        Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+    }
+}
+
 async fn add(
     State(handle): State<Handle<Command>>,
+    _: NoForeignPage,
     RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
     let query = query.unwrap_or_default();
@@ -181,6 +200,7 @@ async fn add(
 
 async fn del(
     State(handle): State<Handle<Command>>,
+    _: NoForeignPage,
     RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
     let key = key_of(&query.unwrap_or_default())?;
