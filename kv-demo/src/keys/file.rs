@@ -144,6 +144,10 @@ impl KeyFile {
 
     fn parse(&self, text: &str) -> Result<Keyring, KeyFileError> {
         let wrong = |(line, reason)| KeyFileError::Text { path: self.path.clone(), line, reason };
+        // The first 32 digits of a long key are a shorter one. A node ends each line that it writes.
+        if text.starts_with(HEADER) && !text.ends_with('\n') {
+            return Err(wrong((Some(text.lines().count()), KeyTextError::CutOff)));
+        }
         parse(text).map_err(wrong)
     }
 
@@ -218,6 +222,10 @@ fn warnings(path: &Path, metadata: &fs::Metadata, text: &str) -> Vec<String> {
     }
     #[cfg(not(unix))]
     let _ = metadata;
+    if !text.ends_with('\n') {
+        let path = path.display();
+        warnings.push(format!("{path}: it ends within a line: was it cut off, with its last key?"));
+    }
     let is_hex = |line: &str| line.len() == 32 && line.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(index) = text.lines().position(|line| is_hex(line.trim())) {
         warnings.push(format!(
@@ -369,6 +377,33 @@ mod tests {
         assert_eq!(read(&path), before);
         file.replace(&before, &ring(&[1, 2])).unwrap();
         assert_eq!(dir.names(), ["keys"]);
+    }
+
+    /// Attack 18: whatever a copy that broke off left of a file, no other key comes of it.
+    #[test]
+    fn each_beginning_of_a_file_gives_whole_keys_or_a_line_that_names_the_fix() {
+        let dir = Dir::new();
+        let path = dir.file(&text(&[1]));
+        let (file, before, _) = KeyFile::open(&path).unwrap();
+        file.replace(&before, &ring(&[1, 2, 3])).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        let mut whole_keys = [0_u32; 4];
+        for len in 0..=whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            match KeyFile::open(&path) {
+                Ok((_, found, warnings)) => {
+                    let count = found.keys().count();
+                    assert_eq!(found, ring(&[1, 2, 3][..count]), "{len}");
+                    whole_keys[count] += 1;
+                    assert!(!warnings.iter().any(|warning| warning.contains("cut off")));
+                }
+                Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
+            }
+        }
+        assert_eq!(whole_keys, [0, 1, 1, 1]);
+        fs::write(&path, to_text(&key(1)).as_bytes()).unwrap();
+        let warnings = KeyFile::open(&path).unwrap().2;
+        assert!(warnings.iter().any(|warning| warning.contains("cut off")), "{warnings:?}");
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub enum KeyTextError {
     /// There are too many.
     #[error("more than {KEYS_MAX} keys: remove those that no member uses any more")]
     TooMany,
+    /// The file ends before the line does.
+    #[error(
+        "the file ends within this line: it was cut off, so put the key back or delete the line"
+    )]
+    CutOff,
     /// There is none.
     #[error("no key: put in what `kv-demo keygen` prints")]
     Empty,
