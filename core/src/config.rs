@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::wire::keyring::Keyring;
 use crate::wire::{self, packet};
 
 /// How user broadcasts (rumours) spread. Membership always spreads as memberlist's does.
@@ -126,7 +127,20 @@ pub struct Config {
     /// Name of the cluster, at most 255 bytes, on every datagram and stream. Packets with another
     /// label are refused, so that two clusters never merge by mistake. Empty: none.
     pub label: Vec<u8>,
-    /// Largest datagram in bytes of UDP payload, label and checksum included,
+    /// The keys to begin with; none: nothing is encrypted. A running node's keys are changed by
+    /// [`Node::keyring_mut`](crate::Node::keyring_mut). With a key, chance must come from the
+    /// operating system: a repeated seed repeats nonces, and gives the key away.
+    pub keyring: Keyring,
+    /// Whether plaintext is refused where there are keys. Off only while a running cluster
+    /// changes to encryption: keys everywhere first, then `verify_outgoing`, then this.
+    pub verify_incoming: bool,
+    /// Whether what is sent is encrypted where there are keys.
+    pub verify_outgoing: bool,
+    /// Whether datagrams are compressed when that makes them shorter, and streams always. What
+    /// others compress is understood anyhow. memberlist's default is on, ours is off: most
+    /// datagrams are too short to gain, and compressing costs many times what composing does.
+    pub compression: bool,
+    /// Largest datagram in bytes of UDP payload, all layers included,
     /// 1 200 to 65 507. Stay below the path's MTU less 48.
     pub packet_size_max: usize,
     /// When periodic actions begin.
@@ -197,6 +211,10 @@ impl Config {
             protocol_version: 2,
             delegate_version: [0; 3],
             label: Vec::new(),
+            keyring: Keyring::new(),
+            verify_incoming: true,
+            verify_outgoing: true,
+            compression: false,
             packet_size_max: 1_400,
             stagger: Stagger::Random,
             rumor_mode: Mode::Classic,
@@ -303,6 +321,14 @@ pub enum ConfigError {
     /// The application's current version must lie within its own range.
     #[error("delegate_version [min, max, current] = {0:?} must have min <= current <= max")]
     DelegateVersion([u8; 3]),
+    /// What the crate was built without.
+    #[error("{knob} needs a program built with the feature `{feature}`")]
+    NotBuiltIn {
+        /// Which knob.
+        knob: &'static str,
+        /// Which feature of the crate.
+        feature: &'static str,
+    },
     /// The first pause must not exceed the longest.
     #[error("join_retry ({first:?}) must not exceed join_retry_max ({max:?})")]
     JoinRetryAboveMax {
@@ -361,6 +387,10 @@ impl TryFrom<Config> for Params {
         let [min, max, current] = config.delegate_version;
         if current < min || current > max {
             return Err(ConfigError::DelegateVersion(config.delegate_version));
+        }
+        if config.compression && !cfg!(feature = "compression") {
+            let (knob, feature) = ("compression", "compression");
+            return Err(ConfigError::NotBuiltIn { knob, feature });
         }
         Ok(Self(config))
     }

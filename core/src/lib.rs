@@ -127,5 +127,6 @@ pub use node::{
 pub use push_pull::SEEDS_MAX;
 pub use rumor::{RumorId, ShortId};
 pub use time::Instant;
+pub use wire::keyring::{KEYS_MAX, Key, KeyError, Keyring, KeyringError};
 pub use wire::packet::PacketError;
 pub use wire::stream::StreamError;

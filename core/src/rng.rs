@@ -1,7 +1,7 @@
 //! The one way for chance to enter: a 32-byte seed, split into child streams by label.
 //!
 //! A child is the same ChaCha8 key with another stream number, so that drawing more in one part
-//! of the node (say, another probe) never shifts what another part draws. AES-GCM nonces will
+//! of the node (say, another probe) never shifts what another part draws. AES-GCM nonces
 //! come from a child of their own for the same reason.
 
 use chacha20::ChaCha8Rng;
@@ -19,6 +19,8 @@ pub(crate) enum Stream {
     HashKeys = 3,
     /// Whom to synchronise with, and the pauses between attempts to join.
     PushPull = 4,
+    /// The nonces of encrypted datagrams and streams.
+    Nonces = 5,
 }
 
 /// A reproducible source of chance.
@@ -38,6 +40,13 @@ impl Rng {
 
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
+    }
+
+    /// Random bytes.
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
     }
 
     /// A uniform number below `bound`; 0 if `bound` is 0.

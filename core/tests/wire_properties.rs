@@ -11,7 +11,7 @@ use rumormill::wire::message::{
     Refusal, Source, UserHeader, WireState,
 };
 use rumormill::wire::msgpack::{self, Blob};
-use rumormill::wire::packet::{self, Checksum, PacketWriter};
+use rumormill::wire::packet::{self, Checksum, PacketWriter, Protection};
 use rumormill::wire::stream::{Inbox, Progress};
 use rumormill::wire::tags::Advert;
 use rumormill::wire::{Reader, Sink, SliceWriter, sections};
@@ -284,11 +284,11 @@ proptest! {
         bytes in prop_oneof![plausible(), vec(any::<u8>(), 0..300)],
         piece in 1_usize..20,
     ) {
-        let whole = Inbox::for_request(1 << 16).push(&bytes, b"");
+        let whole = Inbox::for_request(1 << 16).push(&bytes, Protection::label(b""));
         let mut inbox = Inbox::for_request(1 << 16);
         let mut result = Ok(Progress::Incomplete);
         for piece in bytes.chunks(piece) {
-            result = inbox.push(piece, b"");
+            result = inbox.push(piece, Protection::label(b""));
             if result.is_err() {
                 break;
             }

@@ -4,15 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
 
 use rumormill::wire::envelope::Envelope;
+use rumormill::wire::keyring::Version;
 use rumormill::wire::message::{
     Accusation, Ack, Alive, Compress, IndirectPing, Message, Nack, NodeState, Ping, PushPullHeader,
     Refusal, Source, UserHeader, WireState,
 };
 use rumormill::wire::msgpack::{Blob, put_raw};
-use rumormill::wire::packet::{Checksum, PacketWriter, open};
-use rumormill::wire::stream::{Inbox, Progress, StreamMessage, put_user_message};
+use rumormill::wire::packet::{Checksum, Finish, Opener, PacketWriter, Protection, open};
+use rumormill::wire::stream::{Inbox, Layers, Progress, StreamMessage, frame, put_user_message};
 use rumormill::wire::{Reader, Sink};
-use rumormill::{Incarnation, SeqNo};
+use rumormill::{Incarnation, Key, Keyring, SeqNo};
 
 const PING_BARE: &str = "0082a44e6f6465a66e6f64652d62a55365714e6f01";
 const SUSPECT: &str =
@@ -227,7 +228,7 @@ fn a_whole_push_pull() {
          4e616d65a66e6f64652d62a4506f7274cd1f0ba5537461746502a356736ea6010502000000
          68656c6c6f");
     let mut inbox = Inbox::for_response(1 << 20);
-    assert_eq!(inbox.push(&bytes, b""), Ok(Progress::Complete));
+    assert_eq!(inbox.push(&bytes, Protection::label(b"")), Ok(Progress::Complete));
     let Some(StreamMessage::PushPull(exchange)) = inbox.message() else { panic!() };
     assert!(exchange.join);
     assert_eq!(exchange.user_state, b"hello");
@@ -327,4 +328,93 @@ fn forms_that_go_refuses_are_refused() {
 #[test]
 fn envelopes_are_not_mistaken_for_plain_messages_of_the_thesis() {
     assert_eq!(Envelope::decode(b"d\x00\x00\x00\x00\x00\x00\x00\x00{}"), Ok(None));
+}
+
+const NONCE: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+fn vector_ring() -> Keyring {
+    let key: [u8; 16] = core::array::from_fn(|byte| byte as u8);
+    let mut ring = Keyring::new();
+    ring.install(Key::new(&key).unwrap()).unwrap();
+    ring
+}
+
+#[test]
+fn encrypted_packets() {
+    let (ring, ping) = (vector_ring(), hex(PING_BARE));
+    for (version, label, bytes) in [
+        (
+            Version::Plain,
+            &b""[..],
+            "01000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd6575489522304c3f870b47c6757
+             baac0cd62f6f52",
+        ),
+        (
+            Version::Plain,
+            b"foo",
+            "f403666f6f01000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd657548952d7ad72eb
+             023f770fb3cff1b93857d12d",
+        ),
+        (
+            Version::Padded,
+            b"",
+            "00000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd657548952e6f6fded2afa261f4f
+             a9678238a640cb2aa0f3c5c9a535f1f85391",
+        ),
+    ] {
+        let mut buf = [0; 200];
+        let mut writer = PacketWriter::sealed(&mut buf, label, version, Checksum::Absent);
+        writer.part(|out| out.put(&ping)).unwrap();
+        let len = writer.finish_with(Finish { compress: None, seal: Some((&ring, NONCE)) });
+        assert_eq!(buf[..len], hex(bytes));
+        let protection = Protection { keyring: &ring, ..Protection::label(label) };
+        let mut opener = Opener::default();
+        assert_eq!(opener.open(&buf[..len], protection).unwrap().next(), Some(&ping[..]));
+    }
+}
+
+#[test]
+fn encrypted_streams() {
+    let (ring, ping) = (vector_ring(), hex(PING_BARE));
+    for (version, label, bytes) in [
+        (
+            Version::Plain,
+            &b""[..],
+            "0a0000003201000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd6575489529c50484b
+             18903a686af4f9aeb6383dd0",
+        ),
+        (
+            Version::Plain,
+            b"foo",
+            "0a0000003201000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd65754895251248467
+             a7445658e104e4bc438ce5d2",
+        ),
+        (
+            Version::Padded,
+            b"",
+            "0a0000003d00000102030405060708090a0b93ee0380097f92f225bd05ef1bc1d55bd657548952e6f6fded
+             2afa261f4fa967a3291abda1c42084d961635b6ead4ffe",
+        ),
+    ] {
+        let layers = Layers { compress: false, seal: Some((&ring, version, NONCE)), label };
+        assert_eq!(frame(ping.clone(), layers), hex(bytes));
+        let protection = Protection { keyring: &ring, ..Protection::label(label) };
+        let mut inbox = Inbox::for_response(1 << 10);
+        assert_eq!(inbox.push(&hex(bytes), protection), Ok(Progress::Complete));
+        assert!(matches!(inbox.message(), Some(StreamMessage::Ping(_))));
+    }
+}
+
+#[test]
+fn a_compressed_packet() {
+    let mut buf = [0; 200];
+    let mut writer = PacketWriter::new(&mut buf, b"", Checksum::Absent);
+    let text = [&b"\x08"[..], &b"hello ".repeat(9)].concat();
+    writer.part(|out| out.put(&text)).unwrap();
+    let mut packed = Vec::new();
+    let len = writer.finish_with(Finish { compress: Some(&mut packed), seal: None });
+    assert!(buf.starts_with(&hex("0982a4416c676f00a3427566")));
+    let mut opener = Opener::default();
+    let parts = opener.open(&buf[..len], Protection::label(b"")).unwrap();
+    assert_eq!(parts.collect::<Vec<_>>(), [&text]);
 }

@@ -1,7 +1,11 @@
 //! Datagrams: layers, messages, and what a node makes of them.
 
+use rumormill::wire::lzw::PACKET_UNPACKED_MAX;
 use rumormill::wire::message::{Compress, Message, MessageType};
-use rumormill::wire::packet::{Checksum, PARTS_MAX, PacketError, PacketWriter, open, split_label};
+use rumormill::wire::packet::{
+    CRC_OVERHEAD, Checksum, Finish, Opener, PARTS_MAX, PacketError, PacketWriter, Protection,
+    split_label,
+};
 use rumormill::wire::{Reader, Sink, encoded_len};
 use rumormill::{Instant, Mode, Stats};
 
@@ -27,23 +31,33 @@ pub fn packet(datagram: &[u8]) {
 }
 
 fn layers(datagram: &[u8], label: &[u8]) {
-    let Ok(mut parts) = open(datagram, label) else { return };
-    let other = open(datagram, b"another cluster").map(drop);
+    let mut opener = Opener::default();
+    let other = opener.open(datagram, Protection::label(b"another cluster")).map(drop);
+    let Ok(mut parts) = opener.open(datagram, Protection::label(label)) else { return };
     assert!(label == b"another cluster" || other == Err(PacketError::LabelMismatch));
     let found: Vec<&[u8]> = parts.by_ref().collect();
     assert!(found.len() + parts.cut_off() <= usize::from(u8::MAX), "a count is one byte");
     let held: usize = found.iter().map(|part| part.len()).sum();
-    assert!(held <= datagram.len(), "no byte belongs to two parts");
+    let all = if is_compressed(datagram) { PACKET_UNPACKED_MAX } else { datagram.len() };
+    assert!(held <= all, "no byte belongs to two parts");
     let mut all_are_messages = !found.is_empty() && found.len() <= PARTS_MAX;
     for part in &found {
         all_are_messages &= message(part);
     }
     if all_are_messages {
-        composed_anew(&found, label, datagram.len());
+        composed_anew(&found, label, held);
     }
 }
 
-/// Compressed messages are refused, but their frame can be read and written.
+/// Whether its message lies in it compressed.
+fn is_compressed(datagram: &[u8]) -> bool {
+    let Ok((_, rest)) = split_label(datagram) else { return false };
+    let body =
+        if rest.first() == Some(&MessageType::HAS_CRC.0) { &rest[CRC_OVERHEAD..] } else { rest };
+    body.first() == Some(&MessageType::COMPRESS.0)
+}
+
+/// The frame of a compressed message can be read and written.
 fn compressed(bytes: &[u8]) {
     let Some((&kind, body)) = bytes.split_first() else { return };
     if MessageType(kind) != MessageType::COMPRESS {
@@ -74,16 +88,18 @@ fn message(part: &[u8]) -> bool {
 fn composed_anew(parts: &[&[u8]], label: &[u8], len: usize) {
     // Label, checksum and compound headers may all be ours.
     let mut buf = vec![0; len + 2 * PARTS_MAX + 16];
-    for checksum in [Checksum::Absent, Checksum::Present] {
+    let (mut opener, mut packed) = (Opener::default(), Vec::new());
+    for (checksum, compress) in [(Checksum::Absent, false), (Checksum::Present, true)] {
         let mut writer = PacketWriter::new(&mut buf, label, checksum);
         for part in parts {
             let budget = writer.budget();
             assert!(part.len() <= budget, "{} bytes fit {budget}", part.len());
             writer.part(|out| out.put(part)).expect("what the budget allows is taken");
         }
-        let len = writer.finish();
-        let opened: Vec<&[u8]> = open(&buf[..len], label).expect("our own layers open").collect();
-        assert_eq!(opened, parts);
+        let compress = compress.then_some(&mut packed);
+        let len = writer.finish_with(Finish { compress, seal: None });
+        let opened = opener.open(&buf[..len], Protection::label(label));
+        assert_eq!(opened.expect("our own layers open").collect::<Vec<_>>(), parts);
     }
 }
 
@@ -97,6 +113,7 @@ fn heard_by_a_node(mode: Mode, datagram: &[u8], label: &[u8]) -> bool {
         expected.stats.packets_received += 1;
         expected.stats.bytes_received += datagram.len() as u64;
         expected.stats.packets_refused += 1;
+        // There is no key here, so nothing is undecryptable.
         expected.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
         world.drain();
         assert_eq!(Trace::of(&world), expected, "nothing of a refused datagram was applied");

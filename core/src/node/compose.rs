@@ -12,7 +12,7 @@ use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{Rumor, RumorKey, ShortId};
 use crate::wire::message::{Accusation, Ack, IndirectPing, MessageType, Nack, Ping, Source};
-use crate::wire::packet::{Checksum, PART_OVERHEAD, PacketWriter};
+use crate::wire::packet::{Checksum, Finish, PART_OVERHEAD, PacketWriter};
 use crate::wire::{CRC_SINCE, Full, NACK_SINCE, Sink, SliceWriter};
 
 /// Why a datagram was sent.
@@ -135,7 +135,7 @@ impl Node {
                     out.put(&message)
                 });
                 self.expect_fit(written)?;
-                Some((addr, writer.finish()))
+                Some((addr, self.finish(writer)))
             }
             Intent::Connect { .. } | Intent::Write { .. } | Intent::Close { .. } => None,
         }
@@ -148,7 +148,19 @@ impl Node {
     }
 
     fn writer<'b>(&self, buf: &'b mut [u8], checksum: Checksum) -> PacketWriter<'b> {
-        PacketWriter::new(buf, &self.params.label, checksum)
+        let label = &self.params.label;
+        match self.seal_version() {
+            Some(version) => PacketWriter::sealed(buf, label, version, checksum),
+            None => PacketWriter::new(buf, label, checksum),
+        }
+    }
+
+    fn finish(&mut self, writer: PacketWriter<'_>) -> usize {
+        let nonce = self.seal_version().map(|_| self.nonce_rng.bytes());
+        writer.finish_with(Finish {
+            compress: self.params.compression.then_some(&mut self.packed),
+            seal: nonce.map(|nonce| (&self.keyring, nonce)),
+        })
     }
 
     fn source(&self) -> Source<'_> {
@@ -189,7 +201,7 @@ impl Node {
             .part(|out| self.ping(record, seq).encode(out))
             .and_then(|()| writer.part(|out| accusation.encode(MessageType::SUSPECT, out)));
         self.expect_fit(written)?;
-        Some((addr, writer.finish()))
+        Some((addr, self.finish(writer)))
     }
 
     fn compose_request(
@@ -230,7 +242,7 @@ impl Node {
         let written = writer.part(|out| message(self, record, out));
         self.expect_fit(written)?;
         self.fill(&mut writer, self.piggyback(), form);
-        Some((addr, writer.finish()))
+        Some((addr, self.finish(writer)))
     }
 
     /// An answer to an address. News goes along only if a member is there: strangers get no more
@@ -248,7 +260,7 @@ impl Node {
         if let Some(form) = member.map(Recipient::of) {
             self.fill(&mut writer, self.piggyback(), form);
         }
-        Some((to, writer.finish()))
+        Some((to, self.finish(writer)))
     }
 
     fn compose_gossip(
@@ -262,7 +274,7 @@ impl Node {
         let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
         let mut writer = self.writer(buf, checksum_for(record));
         self.fill(&mut writer, load, form);
-        let len = writer.finish();
+        let len = self.finish(writer);
         (len > 0).then_some((addr, len))
     }
 
@@ -285,7 +297,7 @@ impl Node {
             let mut writer = self.writer(buf, checksum_for(record));
             let written = writer.part(|out| rumor.encode(form, self.now, out));
             if self.expect_fit(written).is_some() {
-                sent = Some((addr, writer.finish()));
+                sent = Some((addr, self.finish(writer)));
             }
         }
         sent.as_ref()?;

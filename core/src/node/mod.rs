@@ -44,8 +44,9 @@ use crate::rumor::matching::Links;
 use crate::rumor::{RumorId, Rumors};
 use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
+use crate::wire::keyring::{Keyring, Version};
 use crate::wire::message::{NodeAddr, Versions};
-use crate::wire::packet::PacketError;
+use crate::wire::packet::{Opener, PacketError, Protection};
 use crate::wire::stream::StreamError;
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
@@ -219,6 +220,12 @@ pub struct Node {
     stats: Stats,
     next_seq: u32,
 
+    keyring: Keyring,
+    opener: Opener,
+    /// Where datagrams are compressed.
+    packed: Vec<u8>,
+
+    nonce_rng: Rng,
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
@@ -273,6 +280,10 @@ impl Node {
             promised: None,
             stats: Stats::default(),
             next_seq,
+            keyring: params.keyring.clone(),
+            opener: Opener::default(),
+            packed: Vec::new(),
+            nonce_rng: Rng::child(rng_seed, ChanceStream::Nonces),
             membership_rng,
             gossip_rng,
             push_pull_rng,
@@ -422,13 +433,25 @@ impl Node {
 
     /// Replaces the parameters of a running node. Periodic actions whose interval changed begin
     /// anew; what is under way ends under the old values. Limits on memory keep the values that
-    /// the node was made with.
+    /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
         let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
+    }
+
+    /// The keys in force.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The keys, to install, use and remove some. What is composed from now on is encrypted with
+    /// the primary one; what comes from now on is decrypted with any.
+    pub const fn keyring_mut(&mut self) -> &mut Keyring {
+        &mut self.keyring
     }
 
     /// What the node wants next. Poll until [`Output::Timer`]; calling other doors in between is
@@ -557,6 +580,21 @@ impl Node {
         let seq = SeqNo(self.next_seq);
         self.next_seq = self.next_seq.wrapping_add(1);
         seq
+    }
+
+    /// What is demanded of datagrams and streams.
+    fn protection(&self) -> Protection<'_> {
+        Protection {
+            label: &self.params.label,
+            keyring: &self.keyring,
+            verify_incoming: self.params.verify_incoming,
+        }
+    }
+
+    /// How what is sent is encrypted; `None` if it is not.
+    fn seal_version(&self) -> Option<Version> {
+        let seals = self.params.verify_outgoing && !self.keyring.is_empty();
+        seals.then(|| Version::for_protocol(self.params.protocol_version))
     }
 
     fn my_record(&self) -> &Record {

@@ -9,7 +9,7 @@ use crate::identity::SeqNo;
 use crate::member::MemberId;
 use crate::time::Instant;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack, NodeAddr, Ping, Source};
-use crate::wire::packet::{self, PacketError};
+use crate::wire::packet::{Opener, PacketError};
 
 /// Most probes that this node carries out for others at a time. Each costs two datagrams.
 pub(super) const RELAYS_MAX: usize = 256;
@@ -40,12 +40,26 @@ impl Node {
         if let Err(error) = result {
             self.stats.packets_refused += 1;
             self.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
+            self.stats.undecryptable += u64::from(matches!(error, PacketError::Sealed(_)));
         }
         result
     }
 
     fn apply_packet(&mut self, from: SocketAddr, packet: &[u8]) -> Result<(), PacketError> {
-        let mut parts = packet::open(packet, &self.params.label)?;
+        // Taken out, so that messages may borrow from its buffers while the node changes.
+        let mut opener = core::mem::take(&mut self.opener);
+        let result = self.apply_opened(from, packet, &mut opener);
+        self.opener = opener;
+        result
+    }
+
+    fn apply_opened(
+        &mut self,
+        from: SocketAddr,
+        packet: &[u8],
+        opener: &mut Opener,
+    ) -> Result<(), PacketError> {
+        let mut parts = opener.open(packet, self.protection())?;
         let alone = !parts.is_compound();
         for part in parts.by_ref() {
             match Message::decode(part) {

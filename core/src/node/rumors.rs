@@ -14,6 +14,7 @@ use crate::member::MemberId;
 use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic, content_key};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
+use crate::wire::keyring::Version;
 use crate::wire::message::MessageType;
 use crate::wire::packet::{self, COMPOUND_OVERHEAD, CRC_OVERHEAD, PART_OVERHEAD};
 use crate::wire::stream::USER_MESSAGE_MAX;
@@ -123,6 +124,7 @@ impl Node {
     /// compound, as memberlist's budget does.
     fn datagram_overhead(&self) -> usize {
         packet::label_overhead(&self.params.label)
+            + self.seal_version().map_or(0, Version::overhead)
             + CRC_OVERHEAD
             + COMPOUND_OVERHEAD
             + PART_OVERHEAD

@@ -18,6 +18,9 @@ pub struct Stats {
     pub packets_refused: u64,
     /// Of these, those with another cluster's label.
     pub label_mismatches: u64,
+    /// Datagrams and streams that no installed key opens: another cluster's, or a key that was not
+    /// installed everywhere before it was used.
+    pub undecryptable: u64,
     /// Messages inside datagrams that could not be decoded or have no place there.
     pub messages_malformed: u64,
     /// Parts that a compound announced and did not hold.

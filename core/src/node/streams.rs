@@ -26,8 +26,10 @@ use crate::push_pull::versions_agree;
 use crate::time::Instant;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Ack, NodeState, Ping, PushPullHeader, Refusal, WireState};
+use crate::wire::packet::Protection;
 use crate::wire::stream::{
-    Inbox, Progress, PushPull, StreamError, StreamMessage, USER_STATE_MAX, put_user_message,
+    Inbox, Layers, Progress, PushPull, StreamError, StreamMessage, USER_STATE_MAX, frame,
+    put_user_message,
 };
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 use crate::wire::{packet, sections};
@@ -256,21 +258,38 @@ impl Node {
     pub(super) fn send_reliably(&mut self, to: MemberId, message: &Bytes) -> Result<(), SendError> {
         let addr = self.table.get(to).map(|record| record.addr.socket_addr());
         let addr = addr.ok_or(SendError::UnknownMember)?;
-        let mut outgoing = self.labelled();
+        let mut outgoing = Vec::new();
         let written = put_user_message(&mut outgoing, message);
         debug_assert!(written.is_ok(), "the length was checked");
+        let outgoing = self.request(outgoing);
         self.check_buffers(Role::Message, outgoing.len())
             .map_err(|max| SendError::BuffersFull { max })?;
         let stream = self.dial(addr, Role::Message, outgoing);
         stream.map(drop).ok_or(SendError::TooManyStreams)
     }
 
-    /// The dialling side's first bytes.
-    fn labelled(&self) -> Vec<u8> {
+    /// All bytes of the dialling side: the label, and the message in its layers.
+    fn request(&mut self, message: Vec<u8>) -> Vec<u8> {
+        let frame = self.framed(message);
+        if self.params.label.is_empty() {
+            return frame;
+        }
         let mut bytes = Vec::new();
         let label = packet::put_label(&mut bytes, &self.params.label);
         debug_assert!(label.is_ok(), "a label's length is checked with the parameters");
+        bytes.extend_from_slice(&frame);
         bytes
+    }
+
+    /// All bytes of the accepting side: the message in its layers.
+    fn framed(&mut self, message: Vec<u8>) -> Vec<u8> {
+        let seal = self.seal_version().map(|version| (version, self.nonce_rng.bytes()));
+        let layers = Layers {
+            compress: self.params.compression,
+            seal: seal.map(|(version, nonce)| (&self.keyring, version, nonce)),
+            label: &self.params.label,
+        };
+        frame(message, layers)
     }
 
     // ── Inputs ──────────────────────────────────────────────────────────────────────────────────
@@ -314,9 +333,9 @@ impl Node {
         let Some(stream) = self.streams.open.get(&id) else { return };
         let request = match stream.role {
             Role::PushPull { aim, sent } => {
-                let mut bytes = self.labelled();
+                let mut bytes = Vec::new();
                 self.put_push_pull(&mut bytes, aim.is_join(), sent);
-                Some(bytes)
+                Some(self.request(bytes))
             }
             Role::Message | Role::Serve => None,
         };
@@ -384,11 +403,17 @@ impl Node {
         let room = self.check_buffers(stream.role, bytes.len());
         let stream = self.streams.open.get_mut(&id).ok_or(StreamError::UnknownStream)?;
         let before = stream.inbox.len();
+        let protection = Protection {
+            label: &self.params.label,
+            keyring: &self.keyring,
+            verify_incoming: self.params.verify_incoming,
+        };
         let progress = match room {
-            Ok(()) => stream.inbox.push(bytes, &self.params.label),
+            Ok(()) => stream.inbox.push(bytes, protection),
             Err(max) => Err(StreamError::BuffersFull { max }),
         };
-        self.streams.buffered += stream.inbox.len() - before;
+        // It may have become shorter: layers are taken off.
+        self.streams.buffered = self.streams.buffered - before + stream.inbox.len();
         match progress {
             Ok(Progress::Incomplete) => Ok(()),
             Ok(Progress::Complete) => self.on_message_complete(id),
@@ -448,6 +473,7 @@ impl Node {
         let mut answer = Vec::new();
         let written = Ack { seq: ping.seq, ..Ack::default() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
+        let answer = self.framed(answer);
         self.write_all(id, answer)
     }
 
@@ -460,6 +486,7 @@ impl Node {
         // Our view goes out as it was before theirs came in, as memberlist does it.
         let mut answer = Vec::new();
         self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
+        let answer = self.framed(answer);
         self.write_all(id, answer)?;
         if let Err(error) = self.merge(peer, &exchange) {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
@@ -618,7 +645,14 @@ impl Node {
     /// lies before the message's type is known and is not about the label.
     fn refuse(&mut self, id: StreamId, error: StreamError) {
         let served = self.streams.open.get(&id).is_some_and(|stream| stream.role == Role::Serve);
-        let worth_telling = matches!(error, StreamError::Encrypted | StreamError::Compressed);
+        self.stats.undecryptable += u64::from(matches!(error, StreamError::Sealed(_)));
+        let worth_telling = matches!(
+            error,
+            StreamError::Encrypted
+                | StreamError::Plaintext
+                | StreamError::Sealed(_)
+                | StreamError::Compressed(_)
+        );
         if !served || !worth_telling {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
             return;
@@ -627,6 +661,7 @@ impl Node {
         let mut answer = Vec::new();
         let written = Refusal { error: text.as_bytes().into() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
+        let answer = self.framed(answer);
         if self.write_all(id, answer).is_ok() {
             self.stats.count_failed_stream();
         }

@@ -10,13 +10,17 @@
 //! |---|---|
 //! | [`msgpack`] | the subset of MessagePack that memberlist's structs use |
 //! | [`message`] | the structs: ping, ack, alive, suspect, dead, push/pull records, … |
-//! | [`packet`] | layers of a datagram: label, checksum, compound |
-//! | [`stream`] | layers of a stream: label, type byte, push/pull, reliable user message |
+//! | [`keyring`] | keys, and the encrypted layer of datagrams and streams |
+//! | [`lzw`] | the compressed layer of both |
+//! | [`packet`] | layers of a datagram: label, encryption, checksum, compression, compound |
+//! | [`stream`] | layers of a stream: label, encryption, compression; push/pull, reliable message |
 //! | [`envelope`] | Rumormill's header inside a user message |
 //! | [`sections`] | the application's state in a push/pull, per channel |
 //! | [`tags`] | the tag in a member's meta that advertises the envelope |
 
 pub mod envelope;
+pub mod keyring;
+pub mod lzw;
 pub mod message;
 pub mod msgpack;
 pub mod packet;

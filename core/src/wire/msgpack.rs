@@ -168,22 +168,41 @@ pub fn read_bytes<'a>(
     reader: &mut Reader<'a>,
     what: &'static str,
 ) -> Result<Blob<'a>, DecodeError> {
-    let marker = reader.u8(what)?;
-    let len = match marker {
-        NIL => return Ok(Blob::Nil),
-        0xa0..=0xbf => u32::from(marker & 0x1f),
-        0xd9 | 0xc4 => u32::from(reader.u8(what)?),
-        0xda | 0xc5 => u32::from(reader.u16(what)?),
-        0xdb | 0xc6 => reader.u32(what)?,
-        0x90..=0x9f => return read_numbers(reader, u64::from(marker & 0x0f), what),
-        0xdc => return reader.u16(what).and_then(|n| read_numbers(reader, u64::from(n), what)),
-        0xdd => return reader.u32(what).and_then(|n| read_numbers(reader, u64::from(n), what)),
-        0x80..=0x8f => return read_numbers(reader, 2 * u64::from(marker & 0x0f), what),
-        0xde => return reader.u16(what).and_then(|n| read_numbers(reader, 2 * u64::from(n), what)),
-        0xdf => return reader.u32(what).and_then(|n| read_numbers(reader, 2 * u64::from(n), what)),
-        found => return Err(DecodeError::WrongKind { what, found }),
+    if let Some(len) = read_raw_len(reader, what)? {
+        return reader.take(len, what).map(Blob::Borrowed);
+    }
+    match reader.u8(what)? {
+        NIL => Ok(Blob::Nil),
+        marker @ 0x90..=0x9f => read_numbers(reader, u64::from(marker & 0x0f), what),
+        0xdc => reader.u16(what).and_then(|n| read_numbers(reader, u64::from(n), what)),
+        0xdd => reader.u32(what).and_then(|n| read_numbers(reader, u64::from(n), what)),
+        marker @ 0x80..=0x8f => read_numbers(reader, 2 * u64::from(marker & 0x0f), what),
+        0xde => reader.u16(what).and_then(|n| read_numbers(reader, 2 * u64::from(n), what)),
+        0xdf => reader.u32(what).and_then(|n| read_numbers(reader, 2 * u64::from(n), what)),
+        found => Err(DecodeError::WrongKind { what, found }),
+    }
+}
+
+/// Reads the header of a string of the raw family, str8 or bin and says how many bytes follow;
+/// `None`, with nothing read, before any other value.
+///
+/// # Errors
+///
+/// [`DecodeError::Truncated`] inside the header.
+pub fn read_raw_len(
+    reader: &mut Reader<'_>,
+    what: &'static str,
+) -> Result<Option<usize>, DecodeError> {
+    let mut ahead = *reader;
+    let len = match ahead.u8(what)? {
+        marker @ 0xa0..=0xbf => u32::from(marker & 0x1f),
+        0xd9 | 0xc4 => u32::from(ahead.u8(what)?),
+        0xda | 0xc5 => u32::from(ahead.u16(what)?),
+        0xdb | 0xc6 => ahead.u32(what)?,
+        _ => return Ok(None),
     };
-    reader.take(len as usize, what).map(Blob::Borrowed)
+    *reader = ahead;
+    Ok(Some(len as usize))
 }
 
 fn read_numbers<'a>(

@@ -1,20 +1,25 @@
-//! The layers of a datagram (protocol page §1.2-1.6).
+//! The layers of a datagram (protocol page §1.2-1.7).
 //!
 //! ```text
 //! packet := [label] [enc] [crc] body
 //! label  := f4 | length u8 | bytes
-//! enc    := not yet: a node without a key has no such layer
+//! enc    := sealed by a key, with the label as additional data; nothing marks it
 //! crc    := 0c | CRC-32 of all that follows, u32
-//! body   := inner | compress(inner)
+//! body   := inner | 09 | {Algo, Buf: inner, compressed}
 //! inner  := leaf | 07 | count u8 | count * length u16 | leaf, leaf, ...
 //! ```
 //!
-//! [`open`] accepts exactly this grammar: no layer twice, none inside a part.
+//! [`Opener`] accepts exactly this grammar: no layer twice, none inside a part.
+
+use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::message::MessageType;
-use super::{DecodeError, Full, Reader, Sink, SliceWriter};
+use super::keyring::{Keyring, NONCE_LEN, SEAL_HEADER, SealError, Version};
+use super::lzw::{self, LzwError, PACKET_UNPACKED_MAX};
+use super::message::{Compress, MessageType};
+use super::msgpack::Blob;
+use super::{DecodeError, Full, Reader, Sink, SliceWriter, encoded_len};
 
 /// Longest label in bytes: its length is one byte on the wire.
 pub const LABEL_LEN_MAX: usize = 255;
@@ -48,10 +53,9 @@ pub const fn label_overhead(label: &[u8]) -> usize {
 /// Largest membership message: an alive message with the longest name and meta, a 16-byte address
 /// and all integers at their longest.
 const MEMBERSHIP_MESSAGE_MAX: usize = 880;
-const _: () = assert!(
-    MEMBERSHIP_MESSAGE_MAX + LABEL_LEN_MAX + LABEL_OVERHEAD + CRC_OVERHEAD + COMPOUND_OVERHEAD
-        <= PACKET_SIZES.0
-);
+const LAYERS_MAX: usize =
+    LABEL_OVERHEAD + LABEL_LEN_MAX + Version::Padded.overhead() + CRC_OVERHEAD + COMPOUND_OVERHEAD;
+const _: () = assert!(MEMBERSHIP_MESSAGE_MAX + LAYERS_MAX <= PACKET_SIZES.0);
 
 /// Why a datagram was refused as a whole. Its sender is to blame, and nothing of it was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -72,9 +76,12 @@ pub enum PacketError {
     /// The compound header claims more lengths than there are bytes.
     #[error("the compound header is cut off")]
     TruncatedCompound,
-    /// Compressed with an algorithm that this node does not have.
-    #[error("the packet is compressed, which this node does not understand")]
-    Compressed,
+    /// This node has keys, and the datagram opens with none of them.
+    #[error("the packet could not be decrypted: {0}")]
+    Sealed(#[from] SealError),
+    /// It could not be decompressed.
+    #[error("the packet could not be decompressed: {0}")]
+    Compressed(#[from] LzwError),
     /// The only message in the datagram could not be decoded.
     #[error("the message could not be decoded: {0}")]
     Message(#[from] DecodeError),
@@ -124,7 +131,65 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
-/// Takes the outer layers off a datagram.
+/// What a node demands of what it receives.
+#[derive(Clone, Copy, Debug)]
+pub struct Protection<'a> {
+    /// The cluster's name; empty for none.
+    pub label: &'a [u8],
+    /// The keys; without any, nothing is encrypted.
+    pub keyring: &'a Keyring,
+    /// Whether plaintext is refused where there are keys.
+    pub verify_incoming: bool,
+}
+
+impl<'a> Protection<'a> {
+    /// A cluster that does not encrypt.
+    #[must_use]
+    pub const fn label(label: &'a [u8]) -> Self {
+        static NO_KEYS: Keyring = Keyring::new();
+        Self { label, keyring: &NO_KEYS, verify_incoming: true }
+    }
+}
+
+/// Takes the layers off datagrams. It keeps its buffers, so that one opener for all datagrams
+/// allocates nothing for most of them.
+///
+/// ```
+/// use rumormill::wire::packet::{Opener, Protection};
+///
+/// let mut opener = Opener::default();
+/// let mut parts = opener.open(b"\xf4\x04blue\x08hello", Protection::label(b"blue"))?;
+/// assert_eq!(parts.next(), Some(&b"\x08hello"[..]));
+/// # Ok::<(), rumormill::PacketError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Opener {
+    decrypted: Vec<u8>,
+    unpacked: Vec<u8>,
+}
+
+impl Opener {
+    /// Takes the outer layers off a datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError`] if a layer is malformed or not for this cluster.
+    pub fn open<'a>(
+        &'a mut self,
+        packet: &'a [u8],
+        protection: Protection<'_>,
+    ) -> Result<Parts<'a>, PacketError> {
+        let (label, rest) = split_label(packet)?;
+        if label != protection.label {
+            return Err(PacketError::LabelMismatch);
+        }
+        let body = check_crc(decrypt(rest, protection, &mut self.decrypted)?)?;
+        open_inner(unpack(body, &mut self.unpacked)?)
+    }
+}
+
+/// Takes the outer layers off a datagram that is neither encrypted nor compressed, without any
+/// buffer. A compressed message is left as it is, one part of its type.
 ///
 /// # Errors
 ///
@@ -134,7 +199,37 @@ pub fn open<'a>(packet: &'a [u8], label: &[u8]) -> Result<Parts<'a>, PacketError
     if found != label {
         return Err(PacketError::LabelMismatch);
     }
-    open_body(check_crc(rest)?)
+    open_inner(check_crc(rest)?)
+}
+
+/// A packet is encrypted by agreement alone: nothing in it says so.
+fn decrypt<'a>(
+    bytes: &'a [u8],
+    protection: Protection<'_>,
+    buffer: &'a mut Vec<u8>,
+) -> Result<&'a [u8], PacketError> {
+    if protection.keyring.is_empty() {
+        return Ok(bytes);
+    }
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
+    match protection.keyring.open(protection.label, buffer) {
+        Ok(text) => Ok(text),
+        Err(_) if !protection.verify_incoming => Ok(bytes),
+        Err(error) => Err(error.into()),
+    }
+}
+
+const COMPRESS: u8 = MessageType::COMPRESS.0;
+
+fn unpack<'a>(body: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], PacketError> {
+    let Some((&COMPRESS, rest)) = body.split_first() else { return Ok(body) };
+    let Compress { algorithm, buf } = Compress::decode(&mut Reader::new(rest))?;
+    lzw::decompress(algorithm, &buf, PACKET_UNPACKED_MAX, buffer)?;
+    match buffer.first() {
+        Some(&COMPRESS) => Err(DecodeError::UnexpectedType(COMPRESS).into()),
+        _ => Ok(buffer),
+    }
 }
 
 /// Splits a datagram into its label, empty if it has none, and the rest.
@@ -163,12 +258,11 @@ fn check_crc(bytes: &[u8]) -> Result<&[u8], PacketError> {
     Ok(body)
 }
 
-fn open_body(body: &[u8]) -> Result<Parts<'_>, PacketError> {
-    let Some((&kind, rest)) = body.split_first() else {
+fn open_inner(inner: &[u8]) -> Result<Parts<'_>, PacketError> {
+    let Some((&kind, rest)) = inner.split_first() else {
         return Err(PacketError::Empty);
     };
     match MessageType(kind) {
-        MessageType::COMPRESS => Err(PacketError::Compressed),
         MessageType::COMPOUND => {
             let mut reader = Reader::new(rest);
             let count = reader.u8("count").map_err(|_| PacketError::TruncatedCompound)?;
@@ -177,7 +271,7 @@ fn open_body(body: &[u8]) -> Result<Parts<'_>, PacketError> {
                 .map_err(|_| PacketError::TruncatedCompound)?;
             Ok(Parts { lengths, bodies: reader.rest(), compound: true, cut_off: 0 })
         }
-        MessageType(_) => Ok(Parts { lengths: &[], bodies: body, compound: false, cut_off: 0 }),
+        MessageType(_) => Ok(Parts { lengths: &[], bodies: inner, compound: false, cut_off: 0 }),
     }
 }
 
@@ -193,7 +287,7 @@ pub enum Checksum {
 /// Composes a datagram in the caller's buffer: parts one by one, then the headers around them.
 ///
 /// ```
-/// use rumormill::wire::packet::{Checksum, PacketWriter, open};
+/// use rumormill::wire::packet::{Checksum, Opener, PacketWriter, Protection};
 /// use rumormill::wire::Sink;
 ///
 /// let mut buf = [0; 1400];
@@ -201,7 +295,8 @@ pub enum Checksum {
 /// writer.part(|out| out.put(b"\x08hello"))?;
 /// writer.part(|out| out.put(b"\x08world"))?;
 /// let len = writer.finish();
-/// let parts: Vec<&[u8]> = open(&buf[..len], b"blue")?.collect();
+/// let mut opener = Opener::default();
+/// let parts: Vec<&[u8]> = opener.open(&buf[..len], Protection::label(b"blue"))?.collect();
 /// assert_eq!(parts, [b"\x08hello", b"\x08world"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -209,10 +304,22 @@ pub enum Checksum {
 pub struct PacketWriter<'a> {
     out: SliceWriter<'a>,
     limit: usize,
+    /// Where the sealed layer begins, and its form.
+    sealed: Option<(usize, Version)>,
     body: usize,
     checksum: Checksum,
     lengths: [u16; PARTS_MAX],
     parts: usize,
+}
+
+/// What happens to a datagram when its parts are written.
+#[derive(Debug, Default)]
+pub struct Finish<'a> {
+    /// Compress it if that makes it shorter; the buffer is for the compressed bytes.
+    pub compress: Option<&'a mut Vec<u8>>,
+    /// Encrypt it with the ring's primary key and a nonce that this key has never seen: for
+    /// a writer made by [`PacketWriter::sealed`].
+    pub seal: Option<(&'a Keyring, [u8; NONCE_LEN])>,
 }
 
 impl<'a> PacketWriter<'a> {
@@ -220,15 +327,40 @@ impl<'a> PacketWriter<'a> {
     ///
     /// # Panics
     ///
-    /// If `label` is longer than [`LABEL_LEN_MAX`] or label and checksum leave no room in `buf`.
+    /// If `label` is longer than [`LABEL_LEN_MAX`] or the headers leave no room in `buf`.
     #[must_use]
     pub fn new(buf: &'a mut [u8], label: &[u8], checksum: Checksum) -> Self {
-        let limit = buf.len();
+        Self::with_layers(buf, label, None, checksum)
+    }
+
+    /// Starts a datagram of at most `buf.len()` bytes that will be encrypted.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn sealed(buf: &'a mut [u8], label: &[u8], version: Version, checksum: Checksum) -> Self {
+        Self::with_layers(buf, label, Some(version), checksum)
+    }
+
+    fn with_layers(
+        buf: &'a mut [u8],
+        label: &[u8],
+        version: Option<Version>,
+        checksum: Checksum,
+    ) -> Self {
+        // What sealing adds behind the text.
+        let behind = version.map_or(0, |version| version.overhead() - SEAL_HEADER);
+        let limit = buf.len().saturating_sub(behind);
         let mut out = SliceWriter::new(buf);
-        let headers = put_headers(&mut out, label, checksum);
-        assert!(headers.is_ok(), "a packet buffer holds label and checksum");
+        let headers = put_label(&mut out, label);
+        let sealed = version.map(|version| (out.len(), version));
+        let headers = headers
+            .and_then(|()| if sealed.is_some() { out.put(&[0; SEAL_HEADER]) } else { Ok(()) })
+            .and_then(|()| put_crc_header(&mut out, checksum));
+        assert!(headers.is_ok() && out.len() <= limit, "a packet buffer holds all headers");
         let body = out.len();
-        Self { out, limit, body, checksum, lengths: [0; PARTS_MAX], parts: 0 }
+        Self { out, limit, sealed, body, checksum, lengths: [0; PARTS_MAX], parts: 0 }
     }
 
     /// How many bytes further parts may take together, each with [`PART_OVERHEAD`].
@@ -258,7 +390,7 @@ impl<'a> PacketWriter<'a> {
         encode: impl FnOnce(&mut SliceWriter<'a>) -> Result<(), Full>,
     ) -> Result<(), Full> {
         let mark = self.out.len();
-        let room = if self.parts == 0 { self.limit - mark } else { self.budget() };
+        let room = if self.parts == 0 { self.limit.saturating_sub(mark) } else { self.budget() };
         let overhead = if self.parts == 0 { 0 } else { PART_OVERHEAD };
         let result = encode(&mut self.out);
         let len = self.out.len() - mark;
@@ -278,19 +410,67 @@ impl<'a> PacketWriter<'a> {
 
     /// Puts the headers around the parts and returns the datagram's length; 0 without parts.
     #[must_use]
-    pub fn finish(mut self) -> usize {
+    pub fn finish(self) -> usize {
+        self.finish_with(Finish::default())
+    }
+
+    /// As [`finish`](Self::finish), and puts the layers around them that need means from
+    /// outside.
+    ///
+    /// # Panics
+    ///
+    /// If the writer was made by [`sealed`](Self::sealed) and there is no key to seal with: what
+    /// was meant to be secret must not be sent as it is.
+    #[must_use]
+    pub fn finish_with(mut self, finish: Finish<'_>) -> usize {
         if self.parts == 0 {
             return 0;
         }
         if self.parts > 1 {
             self.write_compound_header();
         }
+        if let Some(buffer) = finish.compress {
+            self.compress(buffer);
+        }
         if self.checksum == Checksum::Present {
             let written = self.out.written_mut();
             let crc = crc32fast::hash(&written[self.body..]).to_be_bytes();
             written[self.body - 4..self.body].copy_from_slice(&crc);
         }
-        self.out.len()
+        match self.sealed {
+            None => self.out.len(),
+            Some((start, version)) => {
+                let (keyring, nonce) = finish.seal.expect("a sealed datagram needs a key");
+                self.seal(start, version, keyring, nonce)
+            }
+        }
+    }
+
+    fn compress(&mut self, buffer: &mut Vec<u8>) {
+        lzw::compress(&self.out.written()[self.body..], buffer);
+        let message = Compress { algorithm: lzw::ALGORITHM, buf: Blob::Borrowed(buffer) };
+        let compressed_len = encoded_len(|out| message.encode(out));
+        if buffer.is_empty() || self.body + compressed_len >= self.out.len() {
+            return;
+        }
+        self.out.truncate(self.body);
+        let written = message.encode(&mut self.out);
+        debug_assert!(written.is_ok(), "what is shorter fits");
+    }
+
+    fn seal(
+        self,
+        start: usize,
+        version: Version,
+        keyring: &Keyring,
+        nonce: [u8; NONCE_LEN],
+    ) -> usize {
+        let len = self.out.len() - start - SEAL_HEADER;
+        let (label, sealed) = self.out.into_inner().split_at_mut(start);
+        // The label's own header is not part of what is authenticated.
+        let label = label.get(LABEL_OVERHEAD..).unwrap_or_default();
+        let sealed = keyring.seal(version, nonce, label, sealed, len);
+        start + sealed.expect("a ring that seals has a key, and the writer kept room")
     }
 
     fn write_compound_header(&mut self) {
@@ -306,12 +486,11 @@ impl<'a> PacketWriter<'a> {
     }
 }
 
-fn put_headers(out: &mut SliceWriter<'_>, label: &[u8], checksum: Checksum) -> Result<(), Full> {
-    put_label(out, label)?;
-    if checksum == Checksum::Present {
-        out.put(&[MessageType::HAS_CRC.0, 0, 0, 0, 0])?;
+fn put_crc_header(out: &mut SliceWriter<'_>, checksum: Checksum) -> Result<(), Full> {
+    match checksum {
+        Checksum::Present => out.put(&[MessageType::HAS_CRC.0, 0, 0, 0, 0]),
+        Checksum::Absent => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes a label header; nothing for the empty label.
@@ -332,7 +511,6 @@ pub fn put_label<S: Sink + ?Sized>(sink: &mut S, label: &[u8]) -> Result<(), Ful
 mod tests {
     use super::*;
     use alloc::vec;
-    use alloc::vec::Vec;
 
     fn parts(packet: &[u8]) -> Vec<&[u8]> {
         open(packet, b"").unwrap().collect()
@@ -390,9 +568,114 @@ mod tests {
         assert_eq!(parts(&[7, 1, 0, 1, 8, 9, 9]), [&[8]]);
     }
 
+    fn written(parts: &[&[u8]], compress: bool, key: Option<(&Keyring, Version)>) -> Vec<u8> {
+        let mut buf = vec![0; 1_400];
+        let checksum = Checksum::Present;
+        let mut writer = match key {
+            Some((_, version)) => PacketWriter::sealed(&mut buf, b"blue", version, checksum),
+            None => PacketWriter::new(&mut buf, b"blue", checksum),
+        };
+        for part in parts {
+            writer.part(|out| out.put(part)).unwrap();
+        }
+        let mut buffer = Vec::new();
+        let len = writer.finish_with(Finish {
+            compress: compress.then_some(&mut buffer),
+            seal: key.map(|(keyring, _)| (keyring, [3; NONCE_LEN])),
+        });
+        buf.truncate(len);
+        buf
+    }
+
+    fn reopened(packet: &[u8], protection: Protection<'_>) -> Result<Vec<Vec<u8>>, PacketError> {
+        let mut opener = Opener::default();
+        let parts = opener.open(packet, protection)?;
+        Ok(parts.map(<[u8]>::to_vec).collect())
+    }
+
     #[test]
-    fn compression_is_refused_until_it_is_understood() {
-        assert_eq!(open(&[9, 0x80], b"").unwrap_err(), PacketError::Compressed);
+    fn a_datagram_is_compressed_only_if_that_makes_it_shorter() {
+        let protection = Protection::label(b"blue");
+        let (short, long) = ([&b"\x08a"[..], b"\x08b"], [&[8; 100][..], &[8; 90]]);
+        assert_eq!(written(&short, true, None), written(&short, false, None));
+        let packet = written(&long, true, None);
+        assert!(packet.len() < 80, "{} bytes", packet.len());
+        assert_eq!(reopened(&packet, protection).unwrap(), long);
+    }
+
+    #[test]
+    fn compression_is_one_layer_and_its_output_is_bounded() {
+        let wrapped = |inner: &[u8]| {
+            let mut packed = Vec::new();
+            lzw::compress(inner, &mut packed);
+            let mut packet = Vec::new();
+            let message = Compress { algorithm: 0, buf: Blob::Borrowed(&packed) };
+            message.encode(&mut packet).unwrap();
+            packet
+        };
+        let open = |packet: &[u8]| reopened(packet, Protection::label(b""));
+        let once = wrapped(b"\x08hello");
+        assert_eq!(open(&once).unwrap(), [b"\x08hello"]);
+        let twice = PacketError::Message(DecodeError::UnexpectedType(9));
+        assert_eq!(open(&wrapped(&once)), Err(twice));
+        assert_eq!(open(&wrapped(b"")), Err(PacketError::Empty));
+        let mut bomb = vec![8; PACKET_UNPACKED_MAX];
+        assert_eq!(open(&wrapped(&bomb)).unwrap().len(), 1);
+        bomb.push(8);
+        let max = PACKET_UNPACKED_MAX;
+        assert_eq!(open(&wrapped(&bomb)), Err(PacketError::Compressed(LzwError::TooLarge { max })));
+    }
+
+    #[test]
+    fn the_layers_lie_in_each_other_and_open_with_the_key() {
+        let mut keyring = Keyring::new();
+        keyring.install(crate::Key::new(&[1; 32]).unwrap()).unwrap();
+        let protection = Protection { keyring: &keyring, ..Protection::label(b"blue") };
+        let parts = [&[8; 100][..], b"\x08hi"];
+        for version in [Version::Plain, Version::Padded] {
+            for compress in [false, true] {
+                let packet = written(&parts, compress, Some((&keyring, version)));
+                assert!(packet.starts_with(b"\xf4\x04blue"));
+                assert_eq!(packet[6], version as u8);
+                assert_eq!(reopened(&packet, protection).unwrap(), parts);
+                let mut other_label = packet.clone();
+                other_label[2] = b'g';
+                let green = Protection { label: b"glue", ..protection };
+                let refused = Err(PacketError::Sealed(SealError::NoKey));
+                assert_eq!(reopened(&other_label, green), refused);
+            }
+        }
+    }
+
+    #[test]
+    fn plaintext_is_taken_where_there_are_keys_only_while_migrating() {
+        let mut keyring = Keyring::new();
+        keyring.install(crate::Key::new(&[1; 32]).unwrap()).unwrap();
+        let strict = Protection { keyring: &keyring, ..Protection::label(b"blue") };
+        let lenient = Protection { verify_incoming: false, ..strict };
+        let plain = written(&[&b"\x08hi"[..]; 9], false, None);
+        assert!(matches!(reopened(&plain, strict), Err(PacketError::Sealed(_))));
+        assert_eq!(reopened(&plain, lenient).unwrap().len(), 9);
+        let sealed = written(&[&b"\x08hi"[..]; 9], false, Some((&keyring, Version::Plain)));
+        assert_eq!(reopened(&sealed, lenient).unwrap().len(), 9);
+    }
+
+    #[test]
+    fn a_sealed_packet_fills_its_limit_and_never_exceeds_it() {
+        let mut keyring = Keyring::new();
+        keyring.install(crate::Key::new(&[1; 16]).unwrap()).unwrap();
+        for (version, slack) in [(Version::Plain, 5), (Version::Padded, 5 + 15)] {
+            for limit in 100..140 {
+                let mut buf = vec![0; limit];
+                let mut writer = PacketWriter::sealed(&mut buf, b"l", version, Checksum::Present);
+                while writer.budget() >= 3 + PART_OVERHEAD {
+                    writer.part(|out| out.put(b"\x08ab")).unwrap();
+                }
+                let seal = Some((&keyring, [0; NONCE_LEN]));
+                let len = writer.finish_with(Finish { compress: None, seal });
+                assert!(len <= limit && limit - len < slack, "{len} of {limit}");
+            }
+        }
     }
 
     #[test]

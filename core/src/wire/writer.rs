@@ -60,6 +60,12 @@ impl<'a> SliceWriter<'a> {
         &mut self.buf[..self.len]
     }
 
+    /// The whole buffer, written or not.
+    #[must_use]
+    pub const fn into_inner(self) -> &'a mut [u8] {
+        self.buf
+    }
+
     /// Makes room for `len` bytes at `at` by moving what follows.
     ///
     /// # Errors

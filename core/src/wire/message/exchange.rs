@@ -4,8 +4,8 @@
 use super::{Alive, DecodeError, Full, MessageType, Reader, Sink, put_key};
 use crate::identity::Incarnation;
 use crate::wire::msgpack::{
-    Blob, put_blob, put_bool, put_map, put_raw, put_uint, read_bool, read_bytes, read_struct,
-    read_uint,
+    Blob, put_blob, put_bool, put_map, put_raw, put_uint, read_bool, read_bytes, read_raw_len,
+    read_struct, read_uint,
 };
 
 /// The state of a member in a push/pull record. Numbers beyond these exist only to be ignored.
@@ -188,6 +188,24 @@ impl<'a> Compress<'a> {
             Ok(())
         })?;
         Ok(compress)
+    }
+
+    /// Reads the body as its sender writes it, up to the compressed bytes, and says how many they
+    /// are; `None` if it has another form. So a long message need not be there to be understood.
+    ///
+    /// # Errors
+    ///
+    /// Any [`DecodeError`].
+    pub(crate) fn decode_head(reader: &mut Reader<'a>) -> Result<Option<(u8, usize)>, DecodeError> {
+        const FIELDS: u8 = 0x82;
+        if reader.u8("compressed message")? != FIELDS || *read_bytes(reader, "key")? != *b"Algo" {
+            return Ok(None);
+        }
+        let algorithm = read_uint(reader, "Algo")?;
+        if *read_bytes(reader, "key")? != *b"Buf" {
+            return Ok(None);
+        }
+        Ok(read_raw_len(reader, "Buf")?.map(|len| (algorithm, len)))
     }
 
     /// Writes type byte and body.

@@ -1,124 +1,21 @@
-//! The layers of a stream (protocol page §3).
-//!
-//! ```text
-//! dialling side:   [label] frame
-//! accepting side:  frame
-//! frame := type u8 | body, plain; encrypted (10) and compressed (9) frames are refused until
-//!          this node understands them
-//! ```
-//!
-//! One connection carries one request and at most one response. [`Inbox`] collects what arrives,
-//! in pieces of any size, and says when a message is whole. It holds only bytes that really
-//! arrived: no claimed length reserves memory.
+//! What has arrived of a message.
 
 use alloc::vec::Vec;
 
-use thiserror::Error;
+use super::{
+    FRAME_HEADER, FRAME_LEN_MAX, PUSH_PULL_NODES_MAX, PushPull, STRUCT_LEN_MAX, StreamError,
+    StreamMessage, USER_MESSAGE_MAX, USER_STATE_MAX,
+};
+use crate::wire::keyring::SEAL_HEADER;
+use crate::wire::lzw::{self, PACKET_UNPACKED_MAX, STREAM_EXPANSION_MAX};
+use crate::wire::message::{
+    Ack, Compress, MessageType, NodeState, Ping, PushPullHeader, Refusal, UserHeader,
+};
+use crate::wire::packet::{self, Protection};
+use crate::wire::{DecodeError, Reader};
 
-use super::message::{Ack, MessageType, NodeState, Ping, PushPullHeader, Refusal, UserHeader};
-use super::{DecodeError, Full, Reader, Sink, packet};
-
-/// Most records in a push/pull, memberlist's `maxPushStateNodes`.
-pub const PUSH_PULL_NODES_MAX: u32 = 1 << 20;
-
-/// Most bytes of user state in a push/pull, memberlist's `maxPushStateBytes`.
-pub const USER_STATE_MAX: u32 = 20 << 20;
-
-/// Most bytes of a reliable user message, as memberlist's newest version accepts.
-pub const USER_MESSAGE_MAX: u32 = 20 << 20;
-
-/// Most bytes of one struct: far above the largest honest record (about 900 bytes), and low
-/// enough that an endless one is noticed early.
-pub const STRUCT_LEN_MAX: usize = 64 << 10;
-
-/// Why a stream was given up. The peer is to blame and nothing of its message was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StreamError {
-    /// The label header is cut off or has length 0.
-    #[error("the label header is malformed")]
-    MalformedLabel,
-    /// The label is not this cluster's.
-    #[error("the stream carries another cluster's label")]
-    LabelMismatch,
-    /// The peer encrypts and this node has no key.
-    #[error("the stream is encrypted and this node has no key")]
-    Encrypted,
-    /// The peer compresses, which this node does not understand.
-    #[error("the stream is compressed, which this node does not understand")]
-    Compressed,
-    /// A message could not be decoded.
-    #[error("the message could not be decoded: {0}")]
-    Message(#[from] DecodeError),
-    /// The stream ended inside a message.
-    #[error("the stream ended inside a message")]
-    Unfinished,
-    /// More bytes than one message may have.
-    #[error("the message exceeds {max} bytes")]
-    MessageTooLong {
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// The buffers of all streams together are full.
-    #[error("the buffers of all streams together exceed {max} bytes")]
-    BuffersFull {
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// A whole message of a kind that does not belong here.
-    #[error("message type {0} does not answer the request")]
-    UnexpectedAnswer(u8),
-    /// The peer refused the request and said so.
-    #[error("the peer refused the request")]
-    Refused,
-    /// A member of the exchange speaks a protocol that another one does not understand.
-    #[error("the protocol versions of the two clusters do not fit together")]
-    IncompatibleVersions,
-    /// The embedder named a stream that is not open; nothing happened.
-    #[error("no such stream")]
-    UnknownStream,
-}
-
-/// A whole message off a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StreamMessage<'a> {
-    /// Fallback probe.
-    Ping(Ping<'a>),
-    /// Its answer.
-    Ack(Ack<'a>),
-    /// One half of an exchange of state.
-    PushPull(PushPull<'a>),
-    /// A reliable user message.
-    User(&'a [u8]),
-    /// The peer refused.
-    Refusal(Refusal<'a>),
-}
-
-/// One half of an exchange of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PushPull<'a> {
-    /// Whether the initiator is joining.
-    pub join: bool,
-    records: &'a [u8],
-    count: u32,
-    /// The application's state.
-    pub user_state: &'a [u8],
-}
-
-impl<'a> PushPull<'a> {
-    /// The members as the sender sees them.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeState<'a>> + Clone + use<'a> {
-        let mut reader = Reader::new(self.records);
-        // The inbox decoded every record once before it called the message whole.
-        (0..self.count).map_while(move |_| NodeState::decode(&mut reader).ok())
-    }
-
-    /// How many members it lists.
-    #[must_use]
-    pub const fn node_count(&self) -> u32 {
-        self.count
-    }
-}
+/// Longest beginning of a compressed message before its compressed bytes, as peers write it.
+const PACKED_HEAD_MAX: usize = 32;
 
 /// Whether a message is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +31,28 @@ pub enum Progress {
 enum Stage {
     Label,
     Kind,
+    /// The length of an encrypted frame, and the frame.
+    Frame,
+    /// What a compressed message begins with.
+    PackedHead,
+    /// Compressed bytes.
+    Packed {
+        algorithm: u8,
+        start: usize,
+        len: usize,
+    },
     Struct(MessageType),
-    Records { header: PushPullHeader, records: usize, left: u32 },
-    Tail { kind: MessageType, header: PushPullHeader, records: usize, tail: usize },
+    Records {
+        header: PushPullHeader,
+        records: usize,
+        left: u32,
+    },
+    Tail {
+        kind: MessageType,
+        header: PushPullHeader,
+        records: usize,
+        tail: usize,
+    },
     Done(Done),
 }
 
@@ -154,6 +70,9 @@ pub struct Inbox {
     /// Bytes before this are decoded.
     at: usize,
     stage: Stage,
+    /// Which layers have been taken off. What lay in one is there as a whole.
+    decrypted: bool,
+    unpacked: bool,
     bytes_max: usize,
 }
 
@@ -161,13 +80,17 @@ impl Inbox {
     /// For the accepting side: a label may precede the request.
     #[must_use]
     pub const fn for_request(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), at: 0, stage: Stage::Label, bytes_max }
+        Self::at_stage(Stage::Label, bytes_max)
     }
 
     /// For the dialling side: a response has no label.
     #[must_use]
     pub const fn for_response(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), at: 0, stage: Stage::Kind, bytes_max }
+        Self::at_stage(Stage::Kind, bytes_max)
+    }
+
+    const fn at_stage(stage: Stage, bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), at: 0, stage, decrypted: false, unpacked: false, bytes_max }
     }
 
     /// How many bytes it holds.
@@ -187,7 +110,11 @@ impl Inbox {
     /// # Errors
     ///
     /// [`StreamError`] as soon as the message cannot become a valid one.
-    pub fn push(&mut self, piece: &[u8], label: &[u8]) -> Result<Progress, StreamError> {
+    pub fn push(
+        &mut self,
+        piece: &[u8],
+        protection: Protection<'_>,
+    ) -> Result<Progress, StreamError> {
         if matches!(self.stage, Stage::Done(_)) {
             return Ok(Progress::Complete);
         }
@@ -195,9 +122,10 @@ impl Inbox {
         let room = self.bytes_max.saturating_sub(self.bytes.len());
         let (piece, beyond) = piece.split_at(piece.len().min(room));
         self.bytes.extend_from_slice(piece);
-        while self.step(label)? {}
+        while self.step(protection)? {}
         match self.stage {
             Stage::Done(_) => Ok(Progress::Complete),
+            _ if self.decrypted || self.unpacked => Err(StreamError::Unfinished),
             _ if beyond.is_empty() => Ok(Progress::Incomplete),
             _ => Err(StreamError::MessageTooLong { max: self.bytes_max }),
         }
@@ -231,10 +159,13 @@ impl Inbox {
     }
 
     /// Decodes the next piece of structure; `false` if it needs more bytes or is done.
-    fn step(&mut self, label: &[u8]) -> Result<bool, StreamError> {
+    fn step(&mut self, protection: Protection<'_>) -> Result<bool, StreamError> {
         match self.stage {
-            Stage::Label => self.step_label(label),
-            Stage::Kind => self.step_kind(),
+            Stage::Label => self.step_label(protection.label),
+            Stage::Kind => self.step_kind(protection),
+            Stage::Frame => self.step_frame(protection),
+            Stage::PackedHead => self.step_packed_head(),
+            Stage::Packed { algorithm, start, len } => self.step_packed(algorithm, start, len),
             Stage::Struct(kind) => self.step_struct(kind),
             Stage::Records { header, records, left } => self.step_record(header, records, left),
             Stage::Tail { kind, header, records, tail } => {
@@ -267,22 +198,99 @@ impl Inbox {
         Ok(true)
     }
 
-    fn step_kind(&mut self) -> Result<bool, StreamError> {
+    fn step_kind(&mut self, protection: Protection<'_>) -> Result<bool, StreamError> {
         let Some(&kind) = self.bytes.get(self.at) else {
             return Ok(false);
         };
-        self.at += 1;
-        self.stage = match MessageType(kind) {
-            MessageType::ENCRYPT => return Err(StreamError::Encrypted),
-            MessageType::COMPRESS => return Err(StreamError::Compressed),
-            kind @ (MessageType::PING
+        let kind = MessageType(kind);
+        let is_outermost = !self.decrypted && !self.unpacked;
+        let demands_key = protection.verify_incoming && !protection.keyring.is_empty();
+        self.stage = match kind {
+            MessageType::ENCRYPT if is_outermost && protection.keyring.is_empty() => {
+                return Err(StreamError::Encrypted);
+            }
+            MessageType::ENCRYPT if is_outermost => Stage::Frame,
+            _ if is_outermost && demands_key => return Err(StreamError::Plaintext),
+            MessageType::COMPRESS if !self.unpacked => Stage::PackedHead,
+            MessageType::PING
             | MessageType::ACK
             | MessageType::PUSH_PULL
             | MessageType::USER
-            | MessageType::ERR) => Stage::Struct(kind),
+            | MessageType::ERR => Stage::Struct(kind),
             MessageType(other) => return Err(DecodeError::UnexpectedType(other).into()),
         };
+        self.at += 1;
         Ok(true)
+    }
+
+    fn step_frame(&mut self, protection: Protection<'_>) -> Result<bool, StreamError> {
+        let Some(&header) = self.bytes[self.at - 1..].first_chunk::<FRAME_HEADER>() else {
+            return Ok(false);
+        };
+        let [_, len @ ..] = header;
+        let len = u32::from_be_bytes(len);
+        limit("encrypted frame", len, FRAME_LEN_MAX)?;
+        let start = self.at - 1 + FRAME_HEADER;
+        let Some(sealed) = self.bytes.get_mut(start..start + len as usize) else {
+            return Ok(false);
+        };
+        let aad = [&header, protection.label].concat();
+        let text_len = protection.keyring.open(&aad, sealed)?.len();
+        let text = start + SEAL_HEADER..start + SEAL_HEADER + text_len;
+        self.bytes.copy_within(text, 0);
+        self.bytes.truncate(text_len);
+        (self.at, self.stage, self.decrypted) = (0, Stage::Kind, true);
+        Ok(true)
+    }
+
+    fn step_packed_head(&mut self) -> Result<bool, StreamError> {
+        let arrived = &self.bytes[self.at..];
+        let mut reader = Reader::new(arrived);
+        match Compress::decode_head(&mut reader) {
+            Ok(Some((algorithm, len))) => {
+                let start = self.bytes.len() - reader.len();
+                self.stage = Stage::Packed { algorithm, start, len };
+                return Ok(true);
+            }
+            Err(DecodeError::Truncated { .. }) if arrived.len() < PACKED_HEAD_MAX => {
+                return Ok(false);
+            }
+            Ok(None) | Err(_) => {}
+        }
+        // Keys in another order, or more of them: nobody sends that, and it is understood while it
+        // is no longer than any other struct.
+        let mut unpacked = Vec::new();
+        let bytes_max = self.bytes_max;
+        let found = self.try_decode(|reader| {
+            let compress = Compress::decode(reader)?;
+            let max = unpacked_max(compress.buf.len(), bytes_max);
+            Ok(lzw::decompress(compress.algorithm, &compress.buf, max, &mut unpacked))
+        })?;
+        let Some(result) = found else { return Ok(false) };
+        result?;
+        self.replace_by(unpacked);
+        Ok(true)
+    }
+
+    fn step_packed(
+        &mut self,
+        algorithm: u8,
+        start: usize,
+        len: usize,
+    ) -> Result<bool, StreamError> {
+        let Some(compressed) = self.bytes[start..].get(..len) else {
+            return Ok(false);
+        };
+        let mut unpacked = Vec::new();
+        let max = unpacked_max(len, self.bytes_max);
+        lzw::decompress(algorithm, compressed, max, &mut unpacked)?;
+        self.replace_by(unpacked);
+        Ok(true)
+    }
+
+    fn replace_by(&mut self, unpacked: Vec<u8>) {
+        self.bytes = unpacked;
+        (self.at, self.stage, self.unpacked) = (0, Stage::Kind, true);
     }
 
     fn step_struct(&mut self, kind: MessageType) -> Result<bool, StreamError> {
@@ -370,6 +378,11 @@ impl Inbox {
     }
 }
 
+/// Most bytes that so many compressed ones may become.
+fn unpacked_max(len: usize, bytes_max: usize) -> usize {
+    len.saturating_mul(STREAM_EXPANSION_MAX).max(PACKET_UNPACKED_MAX).min(bytes_max)
+}
+
 fn limit(what: &'static str, claimed: u32, max: u32) -> Result<(), DecodeError> {
     if claimed > max {
         return Err(DecodeError::TooLarge { what, claimed: claimed.into(), max: max.into() });
@@ -377,20 +390,13 @@ fn limit(what: &'static str, claimed: u32, max: u32) -> Result<(), DecodeError> 
     Ok(())
 }
 
-/// Writes a reliable user message.
-///
-/// # Errors
-///
-/// [`Full`], also for 4 GiB and more.
-pub fn put_user_message<S: Sink + ?Sized>(sink: &mut S, payload: &[u8]) -> Result<(), Full> {
-    UserHeader { len: u32::try_from(payload.len()).map_err(|_| Full)? }.encode(sink)?;
-    sink.put(payload)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::SeqNo;
+    use crate::wire::keyring::{Keyring, NONCE_LEN, SealError, Version};
+    use crate::wire::lzw::LzwError;
+    use crate::wire::stream::{Layers, frame, packed, put_user_message, sealed};
     use alloc::vec;
 
     const MAX: usize = 1 << 20;
@@ -408,7 +414,7 @@ mod tests {
     }
 
     fn all_at_once(bytes: &[u8], label: &[u8]) -> Result<Progress, StreamError> {
-        Inbox::for_request(MAX).push(bytes, label)
+        Inbox::for_request(MAX).push(bytes, Protection::label(label))
     }
 
     #[test]
@@ -416,10 +422,13 @@ mod tests {
         let bytes = push_pull();
         let mut inbox = Inbox::for_request(MAX);
         for &byte in &bytes[..bytes.len() - 1] {
-            assert_eq!(inbox.push(&[byte], b""), Ok(Progress::Incomplete));
+            assert_eq!(inbox.push(&[byte], Protection::label(b"")), Ok(Progress::Incomplete));
             assert_eq!(inbox.message(), None);
         }
-        assert_eq!(inbox.push(&bytes[bytes.len() - 1..], b""), Ok(Progress::Complete));
+        assert_eq!(
+            inbox.push(&bytes[bytes.len() - 1..], Protection::label(b"")),
+            Ok(Progress::Complete)
+        );
         let Some(StreamMessage::PushPull(exchange)) = inbox.message() else { panic!() };
         assert!(exchange.join);
         assert_eq!(exchange.user_state, b"state");
@@ -438,7 +447,7 @@ mod tests {
         assert_eq!(all_at_once(b"\xf4\x03fo", b"foo"), Ok(Progress::Incomplete));
         assert_eq!(all_at_once(b"", b"foo"), Ok(Progress::Incomplete));
         let mut response = Inbox::for_response(MAX);
-        assert_eq!(response.push(&push_pull(), b"foo"), Ok(Progress::Complete));
+        assert_eq!(response.push(&push_pull(), Protection::label(b"foo")), Ok(Progress::Complete));
     }
 
     #[test]
@@ -447,7 +456,7 @@ mod tests {
         let ping = Ping { seq: SeqNo(7), ..Ping::default() };
         ping.encode(&mut bytes).unwrap();
         let mut inbox = Inbox::for_request(MAX);
-        assert_eq!(inbox.push(&bytes, b""), Ok(Progress::Complete));
+        assert_eq!(inbox.push(&bytes, Protection::label(b"")), Ok(Progress::Complete));
         let Some(StreamMessage::Ping(read)) = inbox.message() else { panic!() };
         assert_eq!(read.seq, SeqNo(7));
     }
@@ -460,7 +469,7 @@ mod tests {
             put_user_message(&mut bytes, &payload).unwrap();
             let mut inbox = Inbox::for_request(MAX);
             for piece in bytes.chunks(1_000) {
-                inbox.push(piece, b"").unwrap();
+                inbox.push(piece, Protection::label(b"")).unwrap();
             }
             assert_eq!(inbox.message(), Some(StreamMessage::User(&payload)));
         }
@@ -489,15 +498,21 @@ mod tests {
     #[test]
     fn a_message_and_a_struct_have_a_longest_length() {
         let mut inbox = Inbox::for_request(10);
-        assert_eq!(inbox.push(&push_pull()[..10], b""), Ok(Progress::Incomplete));
-        assert_eq!(inbox.push(b"x", b""), Err(StreamError::MessageTooLong { max: 10 }));
+        assert_eq!(
+            inbox.push(&push_pull()[..10], Protection::label(b"")),
+            Ok(Progress::Incomplete)
+        );
+        assert_eq!(
+            inbox.push(b"x", Protection::label(b"")),
+            Err(StreamError::MessageTooLong { max: 10 })
+        );
         // A ping whose node name claims 4 GiB.
         let mut inbox = Inbox::for_request(MAX);
         let mut endless = b"\x00\x81\xa4Node\xdb\xff\xff\xff\xff".to_vec();
         endless.resize(STRUCT_LEN_MAX + 1, b'x');
-        assert_eq!(inbox.push(&endless, b""), Ok(Progress::Incomplete));
+        assert_eq!(inbox.push(&endless, Protection::label(b"")), Ok(Progress::Incomplete));
         assert!(matches!(
-            inbox.push(b"x", b""),
+            inbox.push(b"x", Protection::label(b"")),
             Err(StreamError::Message(DecodeError::TooLarge { .. }))
         ));
     }
@@ -505,7 +520,9 @@ mod tests {
     /// What a push of all pieces ends with.
     fn in_pieces(bytes: &[u8], piece: usize, bytes_max: usize) -> Result<Progress, StreamError> {
         let mut inbox = Inbox::for_request(bytes_max);
-        bytes.chunks(piece).try_fold(Progress::Incomplete, |_, piece| inbox.push(piece, b""))
+        bytes
+            .chunks(piece)
+            .try_fold(Progress::Incomplete, |_, piece| inbox.push(piece, Protection::label(b"")))
     }
 
     #[test]
@@ -530,10 +547,132 @@ mod tests {
         }
     }
 
+    fn keyring(byte: u8) -> Keyring {
+        let mut keyring = Keyring::new();
+        keyring.install(crate::Key::new(&[byte; 16]).unwrap()).unwrap();
+        keyring
+    }
+
+    fn pushed(bytes: &[u8], protection: Protection<'_>) -> Result<Inbox, StreamError> {
+        let mut inbox = Inbox::for_response(MAX);
+        let progress = inbox.push(bytes, protection)?;
+        assert_eq!(inbox.message().is_some(), progress == Progress::Complete);
+        Ok(inbox)
+    }
+
+    #[test]
+    fn a_message_comes_back_through_all_layers_wherever_the_stream_is_cut() {
+        let (keyring, message) = (keyring(1), push_pull());
+        for (compress, version) in [
+            (true, None),
+            (false, Some(Version::Plain)),
+            (true, Some(Version::Plain)),
+            (true, Some(Version::Padded)),
+        ] {
+            let seal = version.map(|version| (&keyring, version, [5; NONCE_LEN]));
+            let mut protection = Protection::label(b"blue");
+            if seal.is_some() {
+                protection.keyring = &keyring;
+            }
+            let bytes = frame(message.clone(), Layers { compress, seal, label: b"blue" });
+            let whole = pushed(&bytes, protection).unwrap();
+            let mut plain = Inbox::for_response(MAX);
+            plain.push(&message, Protection::label(b"")).unwrap();
+            assert_eq!(whole.message(), plain.message());
+            for piece in [1, 7, bytes.len() - 1] {
+                let mut inbox = Inbox::for_response(MAX);
+                let mut progress = Progress::Incomplete;
+                for piece in bytes.chunks(piece) {
+                    assert_eq!(progress, Progress::Incomplete);
+                    progress = inbox.push(piece, protection).unwrap();
+                }
+                assert_eq!(inbox.message(), plain.message(), "pieces of {piece} bytes");
+            }
+            let mut longer = bytes.clone();
+            longer.extend_from_slice(b"whatever follows");
+            assert_eq!(pushed(&longer, protection).unwrap().message(), plain.message());
+        }
+    }
+
+    #[test]
+    fn what_is_encrypted_for_others_is_refused() {
+        let (ours, theirs) = (keyring(1), keyring(2));
+        let seal = Some((&theirs, Version::Plain, [5; NONCE_LEN]));
+        let bytes = frame(push_pull(), Layers { compress: false, seal, label: b"blue" });
+        let with = |keyring, label| Protection { keyring, ..Protection::label(label) };
+        let error = |keyring, label| pushed(&bytes, with(keyring, label)).unwrap_err();
+        let none = Keyring::new();
+        assert!(pushed(&bytes, with(&theirs, b"blue")).is_ok());
+        assert_eq!(error(&theirs, b"glue"), StreamError::Sealed(SealError::NoKey));
+        assert_eq!(error(&ours, b"blue"), StreamError::Sealed(SealError::NoKey));
+        assert_eq!(error(&none, b"blue"), StreamError::Encrypted);
+        let plain = push_pull();
+        assert_eq!(pushed(&plain, with(&ours, b"")).unwrap_err(), StreamError::Plaintext);
+        let lenient = Protection { verify_incoming: false, ..with(&ours, b"") };
+        assert!(pushed(&plain, lenient).unwrap().message().is_some());
+    }
+
+    #[test]
+    fn layers_are_bounded_and_none_comes_twice() {
+        let keyring = keyring(1);
+        let protection = Protection { keyring: &keyring, ..Protection::label(b"") };
+        let seal = |message: &[u8]| sealed(message, b"", &keyring, Version::Plain, [5; NONCE_LEN]);
+        let refused = |bytes: &[u8]| pushed(bytes, protection).unwrap_err();
+        let unexpected = |kind| StreamError::Message(DecodeError::UnexpectedType(kind));
+        assert_eq!(refused(&seal(&seal(&push_pull()))), unexpected(10));
+        assert_eq!(refused(&seal(&packed(packed(push_pull())))), unexpected(9));
+        assert_eq!(refused(&seal(b"")), StreamError::Unfinished);
+        assert_eq!(refused(&seal(&packed(Vec::new()))), StreamError::Unfinished);
+        assert_eq!(refused(&seal(&push_pull()[..50])), StreamError::Unfinished);
+        let claims = |len: u32| [&[10][..], &len.to_be_bytes()].concat();
+        assert!(pushed(&claims(FRAME_LEN_MAX), protection).is_ok());
+        assert!(matches!(refused(&claims(FRAME_LEN_MAX + 1)), StreamError::Message(_)));
+        let short = [claims(28), vec![1; 28]].concat();
+        assert_eq!(refused(&short), StreamError::Sealed(SealError::Truncated));
+    }
+
+    #[test]
+    fn a_compressed_message_may_grow_64_times_or_to_256_kib() {
+        let user = |len: usize| {
+            let mut bytes = Vec::new();
+            put_user_message(&mut bytes, &vec![b'x'; len]).unwrap();
+            packed(bytes)
+        };
+        let open = |bytes: &[u8]| pushed(bytes, Protection::label(b""));
+        assert!(open(&user(200_000)).unwrap().message().is_some());
+        let bomb = user(900_000);
+        let max = unpacked_max(bomb.len() - 15, MAX);
+        let too_large = || StreamError::Compressed(LzwError::TooLarge { max: PACKET_UNPACKED_MAX });
+        assert!(max == PACKET_UNPACKED_MAX && bomb.len() < 4_000);
+        assert_eq!(open(&bomb).unwrap_err(), too_large());
+        assert_eq!(unpacked_max(100_000, MAX), MAX);
+        assert_eq!(unpacked_max(10_000, MAX), 640_000);
+    }
+
+    #[test]
+    fn a_compressed_message_may_have_its_keys_in_any_order() {
+        let mut compressed = Vec::new();
+        lzw::compress(&push_pull(), &mut compressed);
+        let mut bytes = b"\x09\x82\xa3Buf\xda".to_vec();
+        bytes.extend_from_slice(&u16::try_from(compressed.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(&compressed);
+        bytes.extend_from_slice(b"\xa4Algo\x00");
+        for piece in [1, 50, bytes.len()] {
+            assert_eq!(in_pieces(&bytes, piece, MAX), Ok(Progress::Complete));
+        }
+        bytes.pop();
+        bytes.push(7);
+        let unknown = StreamError::Compressed(LzwError::UnknownAlgorithm(7));
+        assert_eq!(in_pieces(&bytes, 1, MAX), Err(unknown));
+        let mut endless = b"\x09\x82\xdb\xff\xff\xff\xff".to_vec();
+        endless.resize(STRUCT_LEN_MAX + 2, b'x');
+        let refused = in_pieces(&endless, endless.len(), MAX);
+        assert!(matches!(refused, Err(StreamError::Message(DecodeError::TooLarge { .. }))));
+    }
+
     #[test]
     fn frames_that_are_not_understood_are_named() {
         assert_eq!(all_at_once(b"\x0a", b""), Err(StreamError::Encrypted));
-        assert_eq!(all_at_once(b"\x09", b""), Err(StreamError::Compressed));
         let error = StreamError::Message(DecodeError::UnexpectedType(3));
         assert_eq!(all_at_once(b"\x03", b""), Err(error));
     }
