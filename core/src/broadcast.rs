@@ -75,6 +75,11 @@ impl<T> TransmitQueue<T> {
         self.entries.is_empty()
     }
 
+    /// All entries, the next to be sent first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|entry| &entry.item)
+    }
+
     /// Whether an entry of this key still waits to be sent.
     pub(crate) fn contains(&self, key: u64) -> bool {
         self.keyed.contains_key(&key)

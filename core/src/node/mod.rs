@@ -9,6 +9,7 @@
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `compose` | from an intent to bytes |
+//! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
 mod compose;
@@ -17,6 +18,7 @@ mod membership;
 mod outbox;
 mod packets;
 mod rumors;
+mod serf;
 mod stats;
 mod streams;
 mod timers;
@@ -54,6 +56,7 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use serf::Serf;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -200,6 +203,7 @@ pub struct Node {
     incarnation: Incarnation,
     app_meta: Vec<u8>,
     leaving: Leaving,
+    serf: Serf,
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
@@ -266,6 +270,7 @@ impl Node {
             incarnation,
             app_meta: Vec::new(),
             leaving: Leaving::No,
+            serf: Serf::default(),
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
@@ -366,10 +371,11 @@ impl Node {
     }
 
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
-    /// been sent often enough. It cannot be taken back.
+    /// been sent often enough. It cannot be taken back. With
+    /// [`serf_intents`](crate::Config::serf_intents), Serf's leave intent goes before it.
     pub fn leave(&mut self, now: Instant) {
         self.enter(now);
-        self.begin_leaving();
+        self.say_goodbye();
     }
 
     /// Changes what others see about this node. Our own tag is added where the meta is empty or
@@ -383,7 +389,7 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let (own, advert) = tagged_meta(meta, self.epoch)?;
+        let (own, advert) = tagged_meta(meta, self.epoch, self.params.advertise)?;
         self.app_meta = meta.to_vec();
         self.restate(own, advert);
         Ok(())
@@ -470,6 +476,7 @@ impl Node {
                 return output;
             }
         }
+        self.finish_intent();
         self.finish_leaving();
         if let Some(event) = self.events.pop(self.now) {
             return Output::Event(event);
@@ -612,7 +619,8 @@ fn own_record(
     params: &Params,
     incarnation: Incarnation,
 ) -> Record {
-    let (meta, advert) = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
+    let tagged = tagged_meta(&[], identity.boot_epoch, params.advertise);
+    let (meta, advert) = tagged.expect("our tag fits an empty meta");
     Record {
         name: identity.name.clone(),
         addr: identity.addr.into(),
@@ -627,12 +635,16 @@ fn own_record(
 }
 
 /// The meta that goes out for the application's, and the advert in it.
-fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+fn tagged_meta(
+    meta: &[u8],
+    epoch: BootEpoch,
+    advertise: bool,
+) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
-    if let Some(tagged) = advert.add_to(meta) {
+    if advertise && let Some(tagged) = advert.add_to(meta) {
         return Ok((tagged.into(), Some(advert)));
     }
-    let is_tags = Advert::is_tag_map(meta);
+    let is_tags = advertise && Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });

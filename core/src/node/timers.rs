@@ -89,7 +89,7 @@ impl Node {
     fn deadlines(&self) -> [(Timer, Option<Instant>); 10] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
-            Leaving::No | Leaving::Done => None,
+            Leaving::No | Leaving::Done => self.serf.deadline(),
         };
         [
             // The end of a probe and the next tick fall on one instant: the end makes way.
@@ -131,7 +131,10 @@ impl Node {
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),
-            Timer::Leave => self.finish_leaving(),
+            Timer::Leave => {
+                self.finish_intent();
+                self.finish_leaving();
+            }
         }
     }
 
