@@ -13,7 +13,7 @@ use std::io::{BufRead, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumormill::{Channel, Config, Delivery, Event, Fact, Node, NodeName, Params};
+use rumormill::{Channel, Config, Delivery, Event, Fact, Key, Keyring, Node, NodeName, Params};
 use rumormill_mio::{App, Ctl, NodeKey, NodeOptions, Runtime};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -76,12 +76,15 @@ fn profile(name: &str) -> Result<Config> {
         "lan" => Config::lan(),
         "wan" => Config::wan(),
         "local" => Config::local(),
+        "serf" => Config::serf(),
         other => return Err(format!("no profile is called {other}").into()),
     })
 }
 
 fn set(config: &mut Config, flag: &str, value: &str) -> Result<()> {
     match flag {
+        "--keys" => config.keyring = keyring(value)?,
+        "--compression" => config.compression = value == "on",
         "--label" => config.label = value.into(),
         "--protocol" => config.protocol_version = value.parse()?,
         "--delegate" => config.delegate_version = triple(value)?,
@@ -90,9 +93,18 @@ fn set(config: &mut Config, flag: &str, value: &str) -> Result<()> {
         "--probe-timeout" => config.probe_timeout = duration(value)?,
         "--gossip-interval" => config.gossip_interval = Some(duration(value)?),
         "--push-pull" => config.push_pull_interval = Some(duration(value)?),
+        "--serf-intents" => config.serf_intents = value == "on",
         other => return Err(format!("no flag is called {other}").into()),
     }
     Ok(())
+}
+
+fn keyring(list: &str) -> Result<Keyring> {
+    let mut ring = Keyring::new();
+    for text in list.split(',') {
+        ring.install(Key::new(&unhex(text)?)?)?;
+    }
+    Ok(ring)
 }
 
 fn triple(text: &str) -> Result<[u8; 3]> {
@@ -186,40 +198,57 @@ impl App for Peer {
     }
 }
 
-fn obey(ctl: &mut Ctl<'_>, key: NodeKey, words: &[&str]) -> Result<()> {
+fn obey(ctl: &mut Ctl<'_>, at: NodeKey, words: &[&str]) -> Result<()> {
     match words {
         ["join", seeds @ ..] => {
             let seeds = seeds.iter().map(|seed| seed.parse()).collect::<Result<Vec<_>, _>>()?;
-            ctl.act(key, |node, now| node.join(now, &seeds));
+            ctl.act(at, |node, now| node.join(now, &seeds));
         }
-        ["leave"] => ctl.act(key, Node::leave),
+        ["leave"] => ctl.act(at, Node::leave),
         ["meta", meta @ ..] => {
             let meta = unhex(&meta.concat())?;
-            ctl.act(key, |node, now| node.set_meta(now, &meta))?;
+            ctl.act(at, |node, now| node.set_meta(now, &meta))?;
         }
         ["state", state @ ..] => {
             let state = unhex(&state.concat())?.into();
-            ctl.act(key, |node, _| node.set_channel_state(Channel::BARE, state));
+            ctl.act(at, |node, _| node.set_channel_state(Channel::BARE, state));
         }
         ["broadcast", payload] => {
             let payload = unhex(payload)?;
-            ctl.act(key, |node, now| node.broadcast(now, Channel::BARE, &payload))?;
+            ctl.act(at, |node, now| node.broadcast(now, Channel::BARE, &payload))?;
         }
         ["send", name, how, payload] => {
             let (to, payload) = (NodeName::new(name)?, unhex(payload)?);
             let delivery =
                 if *how == "reliable" { Delivery::Reliable } else { Delivery::BestEffort };
-            ctl.act(key, |node, now| node.send(now, &to, Channel::BARE, &payload, delivery))?;
+            ctl.act(at, |node, now| node.send(now, &to, Channel::BARE, &payload, delivery))?;
         }
-        ["members"] => say_members(ctl.node(key)),
+        ["members"] => say_members(ctl.node(at)),
         ["state-of", name] => {
-            let member = ctl.node(key).member(name.as_bytes());
+            let member = ctl.node(at).member(name.as_bytes());
             let state = member.map_or("unknown".into(), |member| member.state.to_string());
             say("state-of", &[("name", name), ("state", &state)]);
+        }
+        ["key", verb, key @ ..] => {
+            let key = unhex(&key.concat())?;
+            let keys = ctl.act(at, |node, _| change_keys(node.keyring_mut(), verb, &key))?;
+            say("keys", &[("keys", &keys)]);
         }
         _ => return Err(format!("not understood: {}", words.join(" ")).into()),
     }
     Ok(())
+}
+
+/// Changes the keys and tells which there are, the primary first.
+fn change_keys(ring: &mut Keyring, verb: &str, key: &[u8]) -> Result<String> {
+    match verb {
+        "install" => drop(ring.install(Key::new(key)?)?),
+        "use" => ring.use_key(&Key::new(key)?)?,
+        "remove" => drop(ring.remove(&Key::new(key)?)?),
+        "list" => {}
+        other => return Err(format!("not understood: key {other}").into()),
+    }
+    Ok(ring.keys().map(|key| hex(key.as_bytes())).collect::<Vec<_>>().join(","))
 }
 
 fn say_members(node: &Node) {

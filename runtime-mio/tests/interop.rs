@@ -39,10 +39,10 @@ const fn row(title: &'static str, members: fn(&Peers, Kind) -> Outcome, serf: Tr
     Row { title, trials: [Some(members), Some(members), serf] }
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
     row("join: ours joins theirs", members::join_theirs, Some(serf::join_theirs)),
     row("join: theirs joins ours", members::join_ours, Some(serf::join_ours)),
-    row("leave", members::leave, None),
+    row("leave", members::leave, Some(serf::leave)),
     row("kill -9, each side", members::kill, Some(serf::kill)),
     row("suspect and refute", members::suspect_and_refute, Some(serf::suspect_and_refute)),
     row("meta update", members::meta, Some(serf::meta)),
@@ -50,6 +50,8 @@ const ROWS: [Row; 13] = [
     row("reliable message", members::messages, None),
     row("push/pull state", members::state, None),
     Row { title: "label", trials: [Some(members::label), None, None] },
+    row("key rotation under traffic", members::keys, Some(serf::keys)),
+    row("compression on and off", members::compression, Some(serf::compression)),
     row("IPv4", members::ipv4, Some(serf::ipv4)),
     row("IPv6", members::ipv6, Some(serf::ipv6)),
     row("protocol versions 2-5", members::versions, Some(serf::versions)),

@@ -149,20 +149,96 @@ pub(crate) fn state(peers: &Peers, kind: Kind) -> Outcome {
 pub(crate) fn label(peers: &Peers, kind: Kind) -> Outcome {
     let (mut us, go) = pair(peers, kind, &["--label", "blue"])?;
     probes_pass(&us, &go)?;
-    // Strangers of another cluster, or of none, are kept out in both directions.
-    for label in [&["--label", "red"][..], &[]] {
-        let mut other = peers.go(kind, "other", label)?;
-        other.tell(&format!("join {}", us.addr))?;
-        other.wait(0, "error", &[("command", "join")])?;
-        let mark = us.mark();
-        us.tell(&format!("join {}", other.addr))?;
-        us.wait(mark, "refused", &[])?;
-        for (peer, count) in [(&mut us, "2"), (&mut other, "1")] {
-            let known = peer.members()?;
-            if known != count {
-                return Err(format!("{} knows {known} members, not {count}", peer.name));
+    for stranger in [&["--label", "red"][..], &[]] {
+        kept_out(peers, kind, &mut us, stranger)?;
+    }
+    Ok(())
+}
+
+/// One of theirs that is not of our cluster of two gets into it by no way, nor ours into its.
+fn kept_out(peers: &Peers, kind: Kind, us: &mut Peer, flags: &[&str]) -> Outcome {
+    let mut stranger = peers.go(kind, "stranger", flags)?;
+    stranger.tell(&format!("join {}", us.addr))?;
+    stranger.wait(0, "error", &[("command", "join")])?;
+    let mark = us.mark();
+    us.tell(&format!("join {}", stranger.addr))?;
+    us.wait(mark, "refused", &[])?;
+    for (peer, count) in [(us, "2"), (&mut stranger, "1")] {
+        let known = peer.members()?;
+        if known != count {
+            return Err(format!("{} knows {known} members, not {count}", peer.name));
+        }
+    }
+    Ok(())
+}
+
+/// Keys of each length that there is.
+const KEYS: [&str; 3] = [
+    "000102030405060708090a0b0c0d0e0f",
+    "101112131415161718191a1b1c1d1e1f2021222324252627",
+    "303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f",
+];
+
+/// Each side tells the other ten things by gossip, and one by a stream.
+fn talk(us: &mut Peer, go: &mut Peer, about: &str) -> Outcome {
+    for ours_first in [true, false] {
+        let (speaker, hearer) =
+            if ours_first { (&mut *us, &mut *go) } else { (&mut *go, &mut *us) };
+        let mark = hearer.mark();
+        for round in 0..10 {
+            let news = hex(format!("{about}, {round} of {}", speaker.name).as_bytes());
+            speaker.tell(&format!("broadcast {news}"))?;
+            hearer.wait(mark, "message", &[("payload", &news)])?;
+        }
+        let direct = hex(format!("direct, {about}").as_bytes());
+        speaker.tell(&format!("send {} reliable {direct}", hearer.name))?;
+        hearer.wait(mark, "message", &[("payload", &direct)])?;
+    }
+    Ok(())
+}
+
+/// From each key to the next while both talk: add it everywhere, use it everywhere, remove the old
+/// one everywhere. Then strangers with the old key, or none, are kept out.
+pub(crate) fn keys(peers: &Peers, kind: Kind) -> Outcome {
+    let (mut us, mut go) = pair(peers, kind, &["--keys", KEYS[0], "--push-pull", "500ms"])?;
+    talk(&mut us, &mut go, "the first key")?;
+    for pair in KEYS.windows(2) {
+        let [old, new] = pair else { continue };
+        for (verb, key) in [("install", new), ("use", new), ("remove", old)] {
+            for first in [true, false] {
+                let peer = if first { &mut us } else { &mut go };
+                let mark = peer.mark();
+                peer.tell(&format!("key {verb} {key}"))?;
+                peer.wait(mark, "keys", &[])?;
+                // Half of the members have done it.
+                talk(&mut us, &mut go, &format!("{verb} {key} {first}"))?;
             }
         }
+    }
+    probes_pass(&us, &go)?;
+    us.never(0, "gone", &[])?;
+    for stranger in [&["--keys", KEYS[0]][..], &[]] {
+        kept_out(peers, kind, &mut us, stranger)?;
+    }
+    Ok(())
+}
+
+/// Each side compresses or does not: all four ways, streams and datagrams.
+pub(crate) fn compression(peers: &Peers, kind: Kind) -> Outcome {
+    let state = |number: u8| hex(&[&b"again and again "[..]; 2_000].concat()) + &hex(&[number]);
+    for (ours, theirs) in [("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")] {
+        let flags = |compression, state| {
+            ["--push-pull", "500ms", "--state", state, "--compression", compression]
+        };
+        let (one, two) = (state(1), state(2));
+        let mut us = peers.ours("us", &flags(ours, &one))?;
+        let mut go = peers.go(kind, "go", &flags(theirs, &two))?;
+        introduce(&mut us, &go)?;
+        us.wait(0, "peer-state", &[("payload", &two)])?;
+        go.wait(0, "peer-state", &[("payload", &one)])?;
+        // Long enough that a datagram is worth compressing.
+        talk(&mut us, &mut go, &"over and over ".repeat(40))?;
+        probes_pass(&us, &go)?;
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ fn free_port(ip: IpAddr) -> Outcome<SocketAddr> {
 }
 
 /// What a member of a Serf cluster must say about itself.
-const SERF: [&str; 2] = ["--delegate", "2,5,4"];
+const SERF: [&str; 4] = ["--delegate", "2,5,4", "--serf-intents", "on"];
 const PLAIN: [&str; 1] = ["-disable-compression"];
 
 fn ours(peers: &Peers, name: &str, flags: &[&str]) -> Outcome<Peer> {
@@ -134,6 +134,16 @@ pub(crate) fn join_ours(peers: &Peers, _: Kind) -> Outcome {
     gossip_passes(&us, &agent, "news")
 }
 
+pub(crate) fn leave(peers: &Peers, _: Kind) -> Outcome {
+    let (mut us, agent) = pair(peers, &[])?;
+    us.tell("leave")?;
+    us.wait(0, "left-self", &[])?;
+    agent.wait("us", "left")?;
+    let (us, agent) = pair(peers, &[])?;
+    agent.ask(&["leave"])?;
+    us.wait(0, "gone", &[("name", "serf"), ("how", "left")]).map(drop)
+}
+
 pub(crate) fn kill(peers: &Peers, _: Kind) -> Outcome {
     let (us, mut agent) = pair(peers, &[])?;
     agent.process.kill()?;
@@ -165,6 +175,58 @@ pub(crate) fn meta(peers: &Peers, _: Kind) -> Outcome {
     let color = hex(b"\xa5color\xa4blue");
     until("ours hears of their tag", || Ok(us.has_said(0, "update", &color)))?;
     until("the agent shows our role", || Ok(agent.member("us")?.contains("role=web")))
+}
+
+/// Serf's keys have 32 bytes, in base 64 at its own doors.
+const KEYS: [(&str, &str); 2] = [
+    (
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    ),
+    (
+        "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "/wECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    ),
+];
+
+/// Serf changes its keys by a query, which ours does not answer: the agent complains and does it.
+pub(crate) fn keys(peers: &Peers, _: Kind) -> Outcome {
+    let [(old, old64), (new, new64)] = KEYS;
+    let agent =
+        Agent::start(peers, "serf", LOOPBACK, &[&PLAIN[..], &["-encrypt", old64]].concat())?;
+    let mut us = ours(peers, "us", &["--keys", old])?;
+    introduce(&mut us, &agent)?;
+    for (verb, key, key64) in [("install", new, new64), ("use", new, new64), ("remove", old, old64)]
+    {
+        gossip_passes(&us, &agent, &format!("before-{verb}"))?;
+        let mark = us.mark();
+        us.tell(&format!("key {verb} {key}"))?;
+        us.wait(mark, "keys", &[])?;
+        gossip_passes(&us, &agent, &format!("ours-did-{verb}"))?;
+        let _ = agent.ask(&["keys", &format!("-{verb}={key64}")]);
+        gossip_passes(&us, &agent, &format!("theirs-did-{verb}"))?;
+    }
+    let mut stranger = ours(peers, "stranger", &["--keys", old])?;
+    stranger.tell(&format!("join {}", agent.process.addr))?;
+    stranger.wait(0, "refused", &[])?;
+    match &*agent.member("stranger")? {
+        "" => Ok(()),
+        shown => Err(format!("one with the old key was accepted: {shown}")),
+    }
+}
+
+/// Each side compresses or does not.
+pub(crate) fn compression(peers: &Peers, _: Kind) -> Outcome {
+    for theirs in [&[][..], &PLAIN] {
+        for compression in ["on", "off"] {
+            let agent = Agent::start(peers, "serf", LOOPBACK, theirs)?;
+            let mut us = ours(peers, "us", &["--compression", compression])?;
+            introduce(&mut us, &agent)?;
+            agent.ask(&["join", &us.addr])?;
+            gossip_passes(&us, &agent, &"over-and-over-".repeat(20))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn ipv4(peers: &Peers, _: Kind) -> Outcome {
