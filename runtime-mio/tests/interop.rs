@@ -12,6 +12,8 @@ use std::sync::Mutex;
 
 #[path = "interop/members.rs"]
 mod members;
+#[path = "interop/packets.rs"]
+mod packets;
 #[path = "interop/peers.rs"]
 mod peers;
 #[path = "interop/process.rs"]
@@ -94,6 +96,32 @@ fn the_matrix_of_peers() {
     print_matrix(&verdicts);
     let failed = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Failed(_))).count();
     assert_eq!(failed, 0, "cells failed");
+}
+
+/// One datagram in four is read by the oldest version, which knows no labels.
+#[test]
+fn a_hundred_thousand_datagrams_of_ours_are_read_as_meant() {
+    let Some(peers) = peers::find() else { return };
+    let all = &packets::KEYS[..];
+    let runs = [
+        ("", &all[..0], &peers.newest),
+        ("blue", &all[..0], &peers.newest),
+        ("", &all[2..], &peers.newest),
+        ("", &all[1..], &peers.newest),
+        ("", all, &peers.newest),
+        ("blue", all, &peers.newest),
+        ("", &all[..0], &peers.oldest),
+        ("", all, &peers.oldest),
+    ];
+    std::thread::scope(|scope| {
+        let runs = runs.into_iter().zip(1..).map(|((label, keys, program), seed)| {
+            let wrapping = packets::Wrapping { label, keys };
+            scope.spawn(move || packets::compare(program, seed, 12_500, wrapping))
+        });
+        let runs: Vec<_> = runs.collect();
+        let failed: Vec<_> = runs.into_iter().filter_map(|run| run.join().unwrap().err()).collect();
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    });
 }
 
 fn print_matrix(verdicts: &[Verdict]) {

@@ -1,5 +1,6 @@
 //! The rows of the matrix against members that speak our lines.
 
+use super::packets::KEYS;
 use super::peers::{Kind, Peers};
 use super::process::{Outcome, Peer, hex};
 
@@ -171,13 +172,6 @@ fn kept_out(peers: &Peers, kind: Kind, us: &mut Peer, flags: &[&str]) -> Outcome
     }
     Ok(())
 }
-
-/// Keys of each length that there is.
-const KEYS: [&str; 3] = [
-    "000102030405060708090a0b0c0d0e0f",
-    "101112131415161718191a1b1c1d1e1f2021222324252627",
-    "303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f",
-];
 
 /// Each side tells the other ten things by gossip, and one by a stream.
 fn talk(us: &mut Peer, go: &mut Peer, about: &str) -> Outcome {

@@ -14,6 +14,9 @@
 //	state-of NAME                   what this member thinks of another: alive, suspect, dead, left
 //	key install|use|remove HEX, key list
 //	quit
+//
+// Other modes: `peer decode` reads datagrams and prints what was decoded (decode.go), `peer
+// capture DIR` lets some members talk and keeps one of each kind of what they sent (capture.go).
 package main
 
 import (
@@ -35,7 +38,15 @@ import (
 )
 
 func main() {
-	err := run(os.Args[1:])
+	var err error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "decode":
+		err = decodeAll(os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == "capture":
+		err = capture(os.Args[2:])
+	default:
+		err = run(os.Args[1:])
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peer:", err)
 		os.Exit(1)
@@ -147,7 +158,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := start(o, os.Stdout)
+	p, err := start(o, os.Stdout, nil)
 	if err != nil {
 		return err
 	}
@@ -168,8 +179,8 @@ func run(args []string) error {
 	return p.list.Shutdown()
 }
 
-// Starts a member.
-func start(o options, out io.Writer) (*peer, error) {
+// Starts a member. A transport other than the usual one may be given.
+func start(o options, out io.Writer, wrap func(*memberlist.NetTransport) memberlist.Transport) (*peer, error) {
 	meta, err := hex.DecodeString(o.meta)
 	if err != nil {
 		return nil, err
@@ -182,6 +193,15 @@ func start(o options, out io.Writer) (*peer, error) {
 	conf, err := o.config(p)
 	if err != nil {
 		return nil, err
+	}
+	if wrap != nil {
+		inner, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{conf.BindAddr}, BindPort: conf.BindPort, Logger: conf.Logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		conf.Transport = wrap(inner)
 	}
 	p.queue = &memberlist.TransmitLimitedQueue{NumNodes: p.members, RetransmitMult: conf.RetransmitMult}
 	p.keyring = conf.Keyring
