@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "the same file is a crate's root in fuzz/")]
@@ -17,19 +17,20 @@ const BYTES_MAX: usize = 100_000;
 const CUTS: usize = 8;
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    inputs([env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "corpus", target].iter().collect())
+    let folder: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "corpus", target].iter().collect();
+    inputs(&folder)
 }
 
 /// What real peers sent.
 fn captured(kind: &str) -> Vec<(String, Vec<u8>)> {
-    let of = |peer| {
-        inputs([env!("CARGO_MANIFEST_DIR"), "tests", "captured", peer, kind].iter().collect())
-    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captured");
+    let of = |peer| inputs(&root.join(peer).join(kind));
     ["0.7.0", "0.2.2", "serf"].into_iter().flat_map(of).collect()
 }
 
-fn inputs(folder: PathBuf) -> Vec<(String, Vec<u8>)> {
-    let mut inputs: Vec<_> = fs::read_dir(&folder)
+fn inputs(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut inputs: Vec<_> = fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap())
         .map(|entry| {
