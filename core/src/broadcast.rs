@@ -89,6 +89,11 @@ impl<T, K: Copy + Ord> TransmitQueue<T, K> {
         self.entries.is_empty()
     }
 
+    /// All entries, the next to be sent first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|entry| &entry.item)
+    }
+
     /// Whether an entry of this key still waits to be sent.
     pub(crate) fn contains(&self, key: K) -> bool {
         self.keyed.contains_key(&key)

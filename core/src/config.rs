@@ -152,6 +152,13 @@ pub struct Config {
     /// The application's protocol as (min, max, current). All members of a cluster must be
     /// compatible; Serf agents need `[2, 5, 4]`.
     pub delegate_version: [u8; 3],
+    /// Whether this node says in Serf's words that it leaves, before it says so in memberlist's:
+    /// otherwise Serf agents show it as failed. The words are a user message of channel 0, spread as
+    /// `rumor_mode` says.
+    pub serf_intents: bool,
+    /// Whether our tag sits in this node's meta. Without it members of ours treat this node as a
+    /// plain memberlist one, which hears channel 0 only.
+    pub advertise: bool,
     /// Name of the cluster, at most 255 bytes, on every datagram and stream. Packets with another
     /// label are refused, so that two clusters never merge by mistake. Empty: none.
     pub label: Vec<u8>,
@@ -248,6 +255,8 @@ impl Config {
             allowed_networks: None,
             protocol_version: 2,
             delegate_version: [0; 3],
+            serf_intents: false,
+            advertise: true,
             label: Vec::new(),
             keyring: Keyring::new(),
             verify_incoming: true,
@@ -271,6 +280,14 @@ impl Config {
             stream_message_max: 32 << 20,
             stream_buffers_max: 64 << 20,
         }
+    }
+
+    /// A member of a cluster of Serf agents on a local network: speaks of the versions that they
+    /// speak, and leaves in their words. Channel 0 is theirs: state and broadcasts there must be
+    /// Serf's own messages.
+    #[must_use]
+    pub fn serf() -> Self {
+        Self { delegate_version: [2, 5, 4], serf_intents: true, ..Self::lan() }
     }
 
     /// memberlist's defaults for links with delays of 100 ms and more.

@@ -60,8 +60,7 @@ pub fn base(preset: Preset) -> Config {
         Preset::Lan => Config::lan(),
         Preset::Wan => Config::wan(),
         Preset::Local => Config::local(),
-        // Serf and Consul refuse whoever does not speak their versions (protocol page, appendix C).
-        Preset::Serf => Config { delegate_version: [2, 5, 4], ..Config::lan() },
+        Preset::Serf => Config::serf(),
         // The original's `DefaultWANConfig` with its own flags.
         Preset::Thesis => Config {
             gossip_interval: Some(Duration::from_millis(500)),
@@ -71,6 +70,7 @@ pub fn base(preset: Preset) -> Config {
             packet_size_max: 3_500,
             probe_interval: Some(Duration::from_secs(10)),
             push_pull_interval: None,
+            heal_interval: None,
             stagger: Stagger::Start,
             ..Config::wan()
         },
@@ -80,6 +80,7 @@ pub fn base(preset: Preset) -> Config {
             gossip_fanout: 2,
             rumor_retransmit_mult: 3,
             push_pull_interval: None,
+            heal_interval: None,
             stagger: Stagger::Start,
             ..Config::local()
         },

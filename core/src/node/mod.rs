@@ -12,6 +12,7 @@
 //! | `timers` | what is due when |
 //! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
+//! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
 mod asks;
@@ -23,6 +24,7 @@ mod packets;
 mod pause;
 mod refutation;
 mod rumors;
+mod serf;
 mod stats;
 mod streams;
 mod timers;
@@ -65,6 +67,7 @@ use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
 use refutation::Refutations;
+use serf::Serf;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -224,6 +227,7 @@ pub struct Node {
     refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
+    serf: Serf,
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
@@ -296,6 +300,7 @@ impl Node {
             refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
+            serf: Serf::default(),
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
@@ -402,10 +407,11 @@ impl Node {
     }
 
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
-    /// been sent often enough. It cannot be taken back.
+    /// been sent often enough. It cannot be taken back. With
+    /// [`serf_intents`](crate::Config::serf_intents), Serf's leave intent goes before it.
     pub fn leave(&mut self, now: Instant) {
         self.enter(now);
-        self.begin_leaving();
+        self.say_goodbye();
     }
 
     /// Changes what others see about this node. Our own tag is added where the meta is empty or
@@ -419,7 +425,7 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let own = tagged_meta(meta, self.epoch)?;
+        let own = tagged_meta(meta, self.epoch, self.params.advertise)?;
         self.app_meta = meta.to_vec();
         self.restate(&own);
         Ok(())
@@ -562,6 +568,7 @@ impl Node {
                 return output;
             }
         }
+        self.finish_intent();
         self.finish_leaving();
         if let Some(event) = self.events.pop(self.now) {
             return Output::Event(event);
@@ -715,7 +722,8 @@ fn own_record(
     params: &Params,
     incarnation: Incarnation,
 ) -> Record {
-    let meta = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
+    let tagged = tagged_meta(&[], identity.boot_epoch, params.advertise);
+    let meta = tagged.expect("our tag fits an empty meta");
     let claim = Claim {
         name: identity.name.as_bytes(),
         addr: identity.addr.into(),
@@ -726,13 +734,13 @@ fn own_record(
     Record::alive(identity.name.clone(), &claim, now)
 }
 
-/// The meta that goes out for the application's, with our advert in it where it fits.
-fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<Vec<u8>, MetaError> {
+/// The meta that goes out for the application's, with our advert in it if it is wanted and fits.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch, advertise: bool) -> Result<Vec<u8>, MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
-    if let Some(tagged) = advert.add_to(meta) {
+    if advertise && let Some(tagged) = advert.add_to(meta) {
         return Ok(tagged);
     }
-    let is_tags = Advert::is_tag_map(meta);
+    let is_tags = advertise && Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });

@@ -98,7 +98,7 @@ impl Node {
     fn deadlines(&self) -> [(Timer, Option<Instant>); 13] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
-            Leaving::No | Leaving::Done => None,
+            Leaving::No | Leaving::Done => self.serf.deadline(),
         };
         [
             // The end of a probe and the next tick fall on one instant: the end makes way.
@@ -147,7 +147,10 @@ impl Node {
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),
             Timer::Asks => self.run_asks(),
-            Timer::Leave => self.finish_leaving(),
+            Timer::Leave => {
+                self.finish_intent();
+                self.finish_leaving();
+            }
         }
     }
 

@@ -174,6 +174,7 @@ impl Node {
         let sectioned = sections::read(exchange.user_state, |channel, bytes| {
             states.push((channel, bytes));
         })?;
+        self.hear_serf(exchange.user_state);
         if sectioned.is_none() && !exchange.user_state.is_empty() {
             states.push((Channel::BARE, exchange.user_state));
         }
