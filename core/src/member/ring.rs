@@ -209,4 +209,27 @@ mod tests {
             assert!(sample(3, nobody, &table, sampling, &mut rng, |_, _| true).is_empty());
         }
     }
+
+    #[test]
+    fn draws_leave_out_whoever_is_not_eligible() {
+        let (mut table, mut rng) = Table::sample(90);
+        let not_me = table.find(b"0").unwrap();
+        for index in 0..90 {
+            let state = [MemberState::Alive, MemberState::Suspect, MemberState::Dead][index % 3];
+            let id = table.find(alloc::format!("{index}").as_bytes()).unwrap();
+            table.put_in_state(id, state, Instant::ZERO);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let draw =
+                sample(3, table.order(), &table, Sampling::Exhaustive, &mut rng, |id, record| {
+                    id != not_me && record.state == MemberState::Alive
+                });
+            let fits =
+                |&id: &MemberId| id != not_me && table.get(id).unwrap().state == MemberState::Alive;
+            assert!(draw.len() == 3 && draw.iter().all(fits));
+            seen.push(draw);
+        }
+        assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2]);
+    }
 }

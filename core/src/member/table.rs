@@ -318,6 +318,18 @@ impl Table {
         self.suspicions.insert(id.index, suspicion);
     }
 
+    /// Brings a member into any state.
+    #[cfg(test)]
+    pub(crate) fn put_in_state(&mut self, id: MemberId, state: MemberState, at: Instant) {
+        if state == MemberState::Suspect {
+            let none = Duration::ZERO;
+            let bounds = crate::suspicion::Bounds { min: none, max: none, expected: 0 };
+            self.suspect(id, Suspicion::start(at, bounds, None), at);
+        } else {
+            self.set_state(id, state, at);
+        }
+    }
+
     /// The suspicion under which a member stands.
     pub(crate) fn suspicion(&self, id: MemberId) -> Option<&Suspicion> {
         self.get(id).and_then(|_| self.suspicions.get(&id.index))
@@ -601,5 +613,34 @@ mod tests {
         let first = table.find(b"1").unwrap();
         let order = table.order();
         assert!(order.get(0) != Some(first) || order.get(99) != Some(last));
+    }
+
+    #[test]
+    fn of_nine_members_only_the_long_gone_are_reaped() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let now = Instant::ZERO + Duration::from_secs(100);
+        let states = [
+            ("me", MemberState::Alive, 90),
+            ("long dead", MemberState::Dead, 20),
+            ("alive", MemberState::Alive, 20),
+            ("just dead", MemberState::Dead, 10),
+            ("long left", MemberState::Left, 20),
+            ("suspect", MemberState::Suspect, 20),
+            ("just left", MemberState::Left, 10),
+            ("dead for the whole time", MemberState::Dead, 15),
+            ("young", MemberState::Alive, 1),
+        ];
+        let mut ids = Vec::new();
+        for (port, (name, state, seconds)) in (1..).zip(states) {
+            let id = table.insert(record(name, port), &mut rng).unwrap();
+            let at = Instant::from_micros(now.as_micros() - seconds * 1_000_000);
+            table.put_in_state(id, state, at);
+            ids.push(id);
+        }
+        let (mut names, keep) = (Vec::new(), Duration::from_secs(15));
+        table.reap_and_shuffle(ids[0], now, keep, &mut rng, |_, name| names.push(name));
+        names.sort();
+        assert_eq!(names, ["long dead", "long left"].map(|name| NodeName::new(name).unwrap()));
+        assert_eq!((table.len(), table.order().len(), table.live()), (7, 7, 4));
     }
 }

@@ -11,7 +11,7 @@ use crate::event::Fact;
 use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
-    Table, can_exchange, judge_alive, judge_dead, judge_suspect,
+    Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
@@ -70,7 +70,7 @@ pub(super) fn alive_of(record: &Record) -> Alive<'_> {
     }
 }
 
-fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
+pub(super) fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
     Accusation {
         incarnation: record.incarnation,
         node: record.name.as_bytes().into(),
@@ -201,6 +201,7 @@ impl Node {
         let incarnation = node.alive.incarnation;
         match node.state {
             WireState::ALIVE => self.on_alive(None, &node.alive),
+            _ if !is_refutable(incarnation) => self.stats.claims_refused += 1,
             WireState::LEFT => {
                 let Some(id) = self.table.find(&node.alive.node) else { return };
                 let Some(name) = self.name_of(id) else { return };
@@ -222,6 +223,10 @@ impl Node {
         accusation: &Accusation<'_>,
         matters: impl FnOnce(MemberState) -> bool,
     ) -> Option<(MemberId, NodeName)> {
+        if !is_refutable(accusation.incarnation) {
+            self.stats.claims_refused += 1;
+            return None;
+        }
         let id = self.table.find(&accusation.node)?;
         if let Some(accuser) = self.table.find(&accusation.from) {
             return Some((id, self.name_of(accuser)?));
@@ -348,7 +353,7 @@ impl Node {
         }
     }
 
-    fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
+    pub(super) fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
         self.suspicions.push(Reverse((deadline, id)));
         self.tidy_suspicions();
     }
@@ -366,7 +371,7 @@ impl Node {
 
     /// How long a suspicion that begins now may last. With fewer members than confirmations
     /// expected, nobody could confirm, and the shortest time holds from the start.
-    fn suspicion_bounds(&self) -> Bounds {
+    pub(super) fn suspicion_bounds(&self) -> Bounds {
         let nodes = self.table.len();
         let expected = self.params.suspicion_mult.saturating_sub(2);
         let others = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
@@ -416,6 +421,9 @@ impl Node {
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        if state == MemberState::Dead {
+            self.healer.lose(addr, self.now);
+        }
         self.queue_update(Update::Dead { member: id, from: reported_by.clone() });
         self.tell(if state == MemberState::Left {
             Fact::Left { name, addr }
@@ -429,24 +437,9 @@ impl Node {
         accusers.iter().filter_map(|&accuser| self.name_of(accuser)).collect()
     }
 
-    /// Contradicts a statement about ourselves with an incarnation above the one it was about.
-    fn refute(&mut self, accused: Incarnation, accuser: Option<NodeName>) {
-        if self.leaving != Leaving::No {
-            return;
-        }
-        let highest = self.incarnation.max(accused);
-        // `accused` is below the highest number, so only our own counter could have no successor.
-        let Some(next) = highest.0.checked_add(1) else { return };
-        self.stats.refutations += 1;
-        self.awareness.apply(1);
-        self.set_own_incarnation(Incarnation(next));
-        self.announce_myself();
-        self.tell(Fact::Refuted { accuser, incarnation: Incarnation(next) });
-    }
-
     // ── Ourselves ───────────────────────────────────────────────────────────────────────────────
 
-    fn set_own_incarnation(&mut self, incarnation: Incarnation) {
+    pub(super) fn set_own_incarnation(&mut self, incarnation: Incarnation) {
         self.incarnation = incarnation;
         if let Some(record) = self.table.get_mut(self.me) {
             record.incarnation = incarnation;
@@ -473,8 +466,13 @@ impl Node {
         }
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
+        self.healer.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
-        self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
+        // Nothing that this node knows is worth more than its own goodbye: the process may end soon.
+        let goodbye = Update::Dead { member: self.me, from: self.name.clone() };
+        let len = encoded_len(|sink| goodbye.encode(&self.table, sink));
+        let key = self.me.as_u64();
+        self.stats.updates_dropped += self.updates.insert_urgent(key, len, goodbye) as u64;
     }
 
     /// Tells when the goodbye has been sent as often as it should.

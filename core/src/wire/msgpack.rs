@@ -318,6 +318,19 @@ pub fn put_uint<S: Sink + ?Sized>(sink: &mut S, value: u32) -> Result<(), Full> 
     }
 }
 
+/// Writes the shortest unsigned form of a longer number; memberlist has none, Serf has.
+///
+/// # Errors
+///
+/// [`Full`].
+pub fn put_u64<S: Sink + ?Sized>(sink: &mut S, value: u64) -> Result<(), Full> {
+    if let Ok(short) = u32::try_from(value) {
+        return put_uint(sink, short);
+    }
+    sink.put(&[0xcf])?;
+    sink.put(&value.to_be_bytes())
+}
+
 /// Writes a bool.
 ///
 /// # Errors
