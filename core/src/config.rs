@@ -117,6 +117,12 @@ pub struct Config {
     /// Pause between two exchanges of the whole state with a random member; grows with the
     /// cluster. `None` switches anti-entropy off.
     pub push_pull_interval: Option<Duration>,
+    /// Pause between two attempts to meet a peer again that was believed dead, or a seed that is no
+    /// member; in large clusters a node lets most of its turns pass. It heals partitions. `None`
+    /// switches it off.
+    pub heal_interval: Option<Duration>,
+    /// How long a peer that was believed dead is tried again.
+    pub heal_for: Duration,
     /// Longest life of a stream in one direction: connecting, a request, a response.
     pub stream_timeout: Duration,
     /// Pause after the first failed attempt to reach a seed; it doubles with each further one.
@@ -129,7 +135,8 @@ pub struct Config {
     /// the shortest suspicion.
     pub reclaim_after: Option<Duration>,
     /// Whether the application is asked about every newcomer, returning member and takeover of a
-    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin).
+    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin). Up to
+    /// [`ASKED_JOINS_MAX`](crate::ASKED_JOINS_MAX) wait; others are heard of again.
     pub ask_joins: bool,
     /// Whether the application is asked before a join merges two clusters, on either side, as
     /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join
@@ -237,6 +244,8 @@ impl Config {
             gossip_to_dead: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Some(Duration::from_secs(30)),
+            heal_interval: Some(Duration::from_secs(30)),
+            heal_for: Duration::from_secs(86_400),
             stream_timeout: Duration::from_secs(10),
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
@@ -459,6 +468,8 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
         ("probe_timeout", Some(config.probe_timeout)),
         ("gossip_interval", config.gossip_interval),
         ("push_pull_interval", config.push_pull_interval),
+        ("heal_interval", config.heal_interval),
+        ("heal_for", Some(config.heal_for)),
         ("stream_timeout", Some(config.stream_timeout)),
         ("join_retry", Some(config.join_retry)),
         ("join_retry_max", Some(config.join_retry_max)),
@@ -575,5 +586,16 @@ mod tests {
         let mut config = Config::lan();
         config.stream_timeout = Duration::MAX;
         assert!(matches!(Params::try_from(config), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn protocols_1_to_5_are_spoken_and_2_unless_told_otherwise() {
+        for preset in [Config::lan(), Config::wan(), Config::local()] {
+            assert_eq!(preset.protocol_version, 2);
+        }
+        for (protocol_version, valid) in [(0, false), (1, true), (4, true), (5, true), (6, false)] {
+            let config = Config { protocol_version, ..Config::lan() };
+            assert_eq!(Params::try_from(config).is_ok(), valid, "version {protocol_version}");
+        }
     }
 }

@@ -26,6 +26,15 @@ fn a_goodbye_is_seen_as_left_by_all_and_never_as_a_failure() {
 }
 
 #[test]
+fn after_a_goodbye_each_side_counts_the_other_alone() {
+    let mut cluster = Cluster::joined(2, &Config::lan());
+    cluster.act(1, Node::leave);
+    assert!(cluster.run_until(SECOND, |cluster| cluster.state(0, 1) == Some(MemberState::Left)));
+    assert_eq!((cluster.node(0).live_members(), cluster.node(1).live_members()), (1, 1));
+    assert_eq!(cluster.node(1).local().state, MemberState::Left);
+}
+
+#[test]
 fn leaving_is_done_when_the_goodbye_was_sent_often_enough() {
     let mut cluster = Cluster::joined(3, &Config::lan());
     cluster.run_for(5 * SECOND);
@@ -100,6 +109,28 @@ fn the_name_of_one_who_left_is_free_for_another_address_after_a_while() {
     cluster.run_for(SECOND / 10);
     let member = cluster.node(0).member(util::name(2).as_bytes()).unwrap();
     assert_eq!((member.addr, member.state), (addr(50), MemberState::Alive));
+}
+
+#[test]
+fn a_goodbye_goes_before_all_other_news() {
+    let quiet = Config { probe_interval: None, push_pull_interval: None, ..Config::lan() };
+    let mut cluster = Cluster::joined(2, &quiet);
+    cluster.run_for(5 * SECOND);
+    cluster.cut(1, 0);
+    // More news than ten datagrams hold, all of it longer than a goodbye.
+    for index in 10..200 {
+        let alive = util::alive_message(index, addr(index), 1);
+        cluster.act(1, |node, now| node.handle_packet(now, addr(0), &alive)).unwrap();
+    }
+    cluster.sent.clear();
+    cluster.act(1, Node::leave);
+    cluster.run_for(SECOND);
+    let bye = accusation(Accuse::Dead, 1, 1, 1);
+    let has_bye = |sent: &&util::Sent| sent.bytes.windows(bye.len()).any(|bytes| bytes == bye);
+    let sent = cluster.sent.iter().filter(|sent| sent.from == 1);
+    let (with, without) = (sent.clone().filter(has_bye).count(), sent.clone().count());
+    assert!(with >= 12, "as often as 191 members ask for");
+    assert!(without > 0 && sent.take(12).all(|sent| has_bye(&sent)), "{with} of {without}");
 }
 
 /// When each of the others first heard a kind of message from node 2.

@@ -5,10 +5,12 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `refutation` | how this node contradicts what is said about it |
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
+//! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
 //! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
@@ -19,6 +21,8 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod pause;
+mod refutation;
 mod rumors;
 mod serf;
 mod stats;
@@ -26,7 +30,6 @@ mod streams;
 mod timers;
 
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -38,11 +41,12 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
+use crate::healer::Healer;
 use crate::identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
 };
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
+use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -62,6 +66,7 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use refutation::Refutations;
 use serf::Serf;
 pub use stats::Stats;
 pub use streams::StreamInput;
@@ -219,6 +224,7 @@ pub struct Node {
     suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
     updates: TransmitQueue<Update>,
     incarnation: Incarnation,
+    refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
     serf: Serf,
@@ -231,6 +237,7 @@ pub struct Node {
 
     asks: Asks,
     seeds: Seeds,
+    healer: Healer,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
     ack_payload: Bytes,
@@ -253,6 +260,7 @@ pub struct Node {
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
+    heal_rng: Rng,
 }
 
 impl Node {
@@ -265,13 +273,14 @@ impl Node {
         let mut membership_rng = Rng::child(rng_seed, ChanceStream::Membership);
         let mut gossip_rng = Rng::child(rng_seed, ChanceStream::Gossip);
         let mut push_pull_rng = Rng::child(rng_seed, ChanceStream::PushPull);
+        let mut heal_rng = Rng::child(rng_seed, ChanceStream::Healing);
         let incarnation = identity.incarnation.max(Incarnation(1));
         let mut table = Table::new(rng_seed, params.members_max);
         let record = own_record(now, &identity, &params, incarnation);
         let me = table
             .insert(record, &mut membership_rng)
             .expect("a table has room for at least two members");
-        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng];
+        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng, &mut heal_rng];
         let ticks = Ticks::start(now, &params, &mut rngs);
         let next_seq = membership_rng.next_u32();
         let mut node = Self {
@@ -288,6 +297,7 @@ impl Node {
             suspicions: BinaryHeap::new(),
             updates: TransmitQueue::new(UPDATES_BYTES_MAX),
             incarnation,
+            refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
             serf: Serf::default(),
@@ -297,6 +307,7 @@ impl Node {
             links: Links::new(&params.neighbors),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
+            healer: Healer::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
             ack_payload: Bytes::new(),
@@ -314,6 +325,7 @@ impl Node {
             membership_rng,
             gossip_rng,
             push_pull_rng,
+            heal_rng,
             params,
         };
         node.announce_myself();
@@ -377,6 +389,7 @@ impl Node {
             return;
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
+            self.healer.remember_seed(seed);
             if !self.seeds.add(seed, self.now) {
                 self.stats.seeds_refused += 1;
             }
@@ -389,6 +402,7 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
+            self.healer.forget_seed(seed);
         }
     }
 
@@ -411,9 +425,9 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let (own, advert) = tagged_meta(meta, self.epoch, self.params.advertise)?;
+        let own = tagged_meta(meta, self.epoch, self.params.advertise)?;
         self.app_meta = meta.to_vec();
-        self.restate(own, advert);
+        self.restate(&own);
         Ok(())
     }
 
@@ -455,7 +469,35 @@ impl Node {
         payload: &[u8],
     ) -> Result<RumorId, BroadcastError> {
         self.enter(now);
-        self.start_rumor(channel, payload)
+        self.start_rumor(channel, None, payload)
+    }
+
+    /// The same about something: what still waits here of an older rumour with this channel and
+    /// key is not sent any more, in either form. The newest word on a thing that changes often then
+    /// costs no more than one (memberlist's `Broadcast.Invalidates`). Other members do not know the
+    /// key and pass on what they got. The key is a number: the application numbers or hashes what
+    /// it speaks of, and nothing of variable length has to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]; nothing changed.
+    pub fn broadcast_keyed(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        key: u64,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        self.enter(now);
+        self.start_rumor(channel, Some(key), payload)
+    }
+
+    /// Sends a rumour no further from here, whoever started it; `false` if it does not wait to be
+    /// sent. Looks at all that wait.
+    pub fn withdraw(&mut self, id: &RumorId) -> bool {
+        let withdrawn = self.rumors.withdraw(id.key());
+        self.stats.rumors_replaced += u64::from(withdrawn);
+        withdrawn
     }
 
     /// Sends a message to one member.
@@ -487,7 +529,12 @@ impl Node {
     /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
-        let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
+        let mut rngs = [
+            &mut self.gossip_rng,
+            &mut self.membership_rng,
+            &mut self.push_pull_rng,
+            &mut self.heal_rng,
+        ];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
@@ -528,8 +575,10 @@ impl Node {
         }
         #[cfg(debug_assertions)]
         self.check_invariants();
-        self.promised = self.deadline();
-        Output::Timer(self.promised)
+        let deadline = self.deadline();
+        // One that has passed already is nothing that the runtime is late with from before now on.
+        self.promised = deadline.map(|at| at.max(self.now));
+        Output::Timer(deadline)
     }
 
     /// All members that this node knows, dead ones included, itself included, in the order in
@@ -621,6 +670,9 @@ impl Node {
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
+            if self.is_pause(self.stats.lag) {
+                self.recover_from_pause(self.stats.lag);
+            }
         }
     }
 
@@ -671,35 +723,27 @@ fn own_record(
     incarnation: Incarnation,
 ) -> Record {
     let tagged = tagged_meta(&[], identity.boot_epoch, params.advertise);
-    let (meta, advert) = tagged.expect("our tag fits an empty meta");
-    Record {
-        name: identity.name.clone(),
+    let meta = tagged.expect("our tag fits an empty meta");
+    let claim = Claim {
+        name: identity.name.as_bytes(),
         addr: identity.addr.into(),
-        meta,
-        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
         incarnation,
-        state: MemberState::Alive,
-        since: now,
-        advert,
-        suspicion: None,
-        rtt: Rtt::default(),
-    }
+        meta: &meta,
+        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
+    };
+    Record::alive(identity.name.clone(), &claim, now)
 }
 
-/// The meta that goes out for the application's, and the advert in it.
-fn tagged_meta(
-    meta: &[u8],
-    epoch: BootEpoch,
-    advertise: bool,
-) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+/// The meta that goes out for the application's, with our advert in it if it is wanted and fits.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch, advertise: bool) -> Result<Vec<u8>, MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
     if advertise && let Some(tagged) = advert.add_to(meta) {
-        return Ok((tagged.into(), Some(advert)));
+        return Ok(tagged);
     }
     let is_tags = advertise && Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });
     }
-    Ok((meta.into(), None))
+    Ok(meta.to_vec())
 }

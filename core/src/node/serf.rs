@@ -62,7 +62,7 @@ impl Node {
         debug_assert!(self.serf.ltime <= LTIME_MAX, "higher times are refused");
         let mut bytes = Vec::new();
         put_leave_intent(&mut bytes, self.serf.ltime + 1, self.name.as_bytes()).ok()?;
-        let id = self.start_rumor(Channel::BARE, &bytes).ok()?;
+        let id = self.start_rumor(Channel::BARE, None, &bytes).ok()?;
         Some(Intent { key: id.key(), until: self.now + INTENT_TIMEOUT })
     }
 
