@@ -310,12 +310,20 @@ fn accusations_of_oneself_are_refuted_and_lower_the_own_health() {
     }
 }
 
-/// Whoever is accused of the highest incarnation but one can still refute, and is believed.
+/// How far above the known incarnation a statement is believed.
+const WINDOW: u32 = 1 << 16;
+
+/// Beyond the window nobody believes it, and so nobody has to contradict.
 #[test]
 fn an_accusation_that_could_not_be_refuted_is_ignored_and_every_other_is_survived() {
-    for (incarnation, answer) in
-        [(u32::MAX, None), (u32::MAX - 1, Some(u32::MAX)), (u32::MAX / 2, Some(u32::MAX / 2 + 1))]
-    {
+    for (incarnation, answer) in [
+        (u32::MAX, None),
+        (u32::MAX - 1, None),
+        (u32::MAX / 2, None),
+        (WINDOW + 100, None),
+        (WINDOW, Some(WINDOW + 1)),
+        (1, Some(2)),
+    ] {
         for (accuse, from) in [(Accuse::Suspect, 2), (Accuse::Dead, 2), (Accuse::Dead, 1)] {
             // Node 1 hears it of itself.
             let mut victim = Cluster::with(2, |_| still());
@@ -332,12 +340,54 @@ fn an_accusation_that_could_not_be_refuted_is_ignored_and_every_other_is_survive
     }
 }
 
-/// Its own probes are what a node has left against a member at the highest incarnation.
+/// A cluster that counts from one, and a member that was started with a clock's seconds: all hear of
+/// it what they cannot believe, ask it, and believe it.
+#[test]
+fn an_implausible_incarnation_is_believed_of_the_member_itself() {
+    const SECONDS: u32 = 1_790_000_000;
+    let mut world = Cluster::joined(3, &Config::lan());
+    world.hear(0, 2, &alive_at(1, SECONDS));
+    assert_eq!(world.node(0).member(name(1).as_bytes()).unwrap().incarnation.0, 1);
+    assert_eq!(world.node(0).stats().implausible_incarnations, 1);
+    world.crash(1);
+    world.start_at(1, Config::lan(), SECONDS);
+    world.act(1, |node, now| node.join(now, &[addr(0)]));
+    let at_seconds = |world: &Cluster| {
+        (0..3).all(|index| {
+            let member = world.node(index).member(name(1).as_bytes()).unwrap();
+            (member.state, member.incarnation.0 >= SECONDS) == (MemberState::Alive, true)
+        })
+    };
+    assert!(world.run_until(60_000 * MILLI, at_seconds));
+}
+
+/// It was there with a clock's seconds and comes back counting from one: what the others remember of
+/// it is far off, and it learns of it from those whom it asks.
+#[test]
+fn a_member_that_forgot_its_own_incarnation_refutes_what_others_remember() {
+    const SECONDS: u32 = 1_790_000_000;
+    let mut world = Cluster::with(3, |_| Config::lan());
+    for index in 0..3 {
+        world.crash(index);
+        world.start_at(index, Config::lan(), SECONDS);
+    }
+    world.join_all();
+    world.crash(1);
+    world.run_for(2_000 * MILLI);
+    world.start_at(1, Config::lan(), 1);
+    world.act(1, |node, now| node.join(now, &[addr(0)]));
+    let all_see = |world: &Cluster| (0..3).all(|index| world.node(index).live_members() == 3);
+    assert!(world.run_until(20_000 * MILLI, |world| {
+        all_see(world) && world.node(1).local().incarnation.0 > SECONDS
+    }));
+}
+
+/// Its own probes are what a node has left against a member that is believed whatever it says.
 #[test]
 fn a_member_at_the_highest_incarnation_is_still_found_dead() {
     let config = Config { probe_interval: Config::lan().probe_interval, ..still() };
     let mut world = world_with(&config);
-    world.hear(0, 1, &alive_at(1, u32::MAX));
+    world.hear(0, 1, &alive_at(1, WINDOW));
     let is_dead = |world: &Cluster| world.state(0, 1) == Some(MemberState::Dead);
     assert!(world.run_until(60_000 * MILLI, is_dead));
 }

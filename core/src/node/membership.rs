@@ -6,6 +6,7 @@ use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::plausibility::Hearing;
 use super::{Leaving, Node};
 use crate::event::Fact;
 use crate::identity::{BootEpoch, Incarnation, NodeName};
@@ -119,7 +120,12 @@ impl Node {
     // ── Statements from the wire ────────────────────────────────────────────────────────────────
 
     /// `from` is the sender of the datagram, where there is one.
-    pub(super) fn on_alive(&mut self, from: Option<SocketAddr>, alive: &Alive<'_>) {
+    pub(super) fn on_alive(
+        &mut self,
+        from: Option<SocketAddr>,
+        alive: &Alive<'_>,
+        hearing: Hearing,
+    ) {
         let Ok(mut claim) = Claim::check(alive, self.addr.port) else {
             self.stats.claims_refused += 1;
             return;
@@ -131,7 +137,9 @@ impl Node {
             self.stats.outsiders_refused += 1;
             return;
         }
-        self.apply_claim(&claim, Approval::Needed);
+        if !self.is_implausible(claim.name, claim.incarnation, hearing) {
+            self.apply_claim(&claim, Approval::Needed);
+        }
     }
 
     /// Who speaks protocol 1 has one port for everybody, its own (protocol page §2.5).
@@ -197,11 +205,12 @@ impl Node {
 
     /// Applies a peer's view of a member, from a push/pull (protocol page §4.8). What it calls
     /// dead is only suspect to us, so that the member has a chance to refute.
-    pub(super) fn merge_member(&mut self, node: &NodeState<'_>) {
+    pub(super) fn merge_member(&mut self, node: &NodeState<'_>, hearing: Hearing) {
         let incarnation = node.alive.incarnation;
         match node.state {
-            WireState::ALIVE => self.on_alive(None, &node.alive),
+            WireState::ALIVE => self.on_alive(None, &node.alive, hearing),
             _ if !is_refutable(incarnation) => self.stats.claims_refused += 1,
+            _ if self.is_implausible(&node.alive.node, incarnation, hearing) => {}
             WireState::LEFT => {
                 let Some(id) = self.table.find(&node.alive.node) else { return };
                 let Some(name) = self.name_of(id) else { return };
@@ -228,6 +237,9 @@ impl Node {
             return None;
         }
         let id = self.table.find(&accusation.node)?;
+        if self.is_implausible(&accusation.node, accusation.incarnation, Hearing::Hearsay) {
+            return None;
+        }
         if let Some(accuser) = self.table.find(&accusation.from) {
             return Some((id, self.name_of(accuser)?));
         }

@@ -10,6 +10,7 @@
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
+//! | `plausibility` | which incarnations are believed |
 //! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
 //! | `serf` | a goodbye in Serf's words |
@@ -22,6 +23,7 @@ mod membership;
 mod outbox;
 mod packets;
 mod pause;
+mod plausibility;
 mod refutation;
 mod rumors;
 mod serf;
@@ -224,6 +226,10 @@ pub struct Node {
     suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
     updates: TransmitQueue<Update>,
     incarnation: Incarnation,
+    first_incarnation: Incarnation,
+    started_at: Instant,
+    /// When an implausible statement last made us ask.
+    asked_about_at: Option<Instant>,
     refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
@@ -297,6 +303,9 @@ impl Node {
             suspicions: BinaryHeap::new(),
             updates: TransmitQueue::new(UPDATES_BYTES_MAX),
             incarnation,
+            first_incarnation: incarnation,
+            started_at: now,
+            asked_about_at: None,
             refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,

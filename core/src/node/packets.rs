@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::outbox::Intent;
+use super::plausibility::Hearing;
 use super::{Node, Stats};
 use crate::event::Fact;
 use crate::identity::SeqNo;
@@ -105,7 +106,7 @@ impl Node {
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping, answers),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(Some(from), alive),
+            Message::Alive(alive) => self.on_alive(Some(from), alive, Hearing::Hearsay),
             Message::Suspect(accusation) => self.on_suspect(accusation),
             Message::Dead(accusation) => self.on_dead(accusation),
             Message::User(bytes) => self.on_user(from, bytes),

@@ -27,6 +27,9 @@ pub struct Stats {
     pub parts_cut_off: u64,
     /// Statements about members that make no sense, or whose versions do not fit ours.
     pub claims_refused: u64,
+    /// Statements about members with an incarnation that nobody could have reached; not believed, and
+    /// the member is asked itself.
+    pub implausible_incarnations: u64,
     /// New members refused because the table is full or 16 others have their address.
     pub members_refused: u64,
     /// Newcomers that the application refused, and repetitions of what they said.

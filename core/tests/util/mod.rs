@@ -293,10 +293,17 @@ impl Cluster {
 
     /// Starts a node, or starts it anew without any memory.
     pub fn start(&mut self, index: usize, config: Config) {
+        self.start_at(index, config, 1);
+    }
+
+    /// The same with another first incarnation.
+    pub fn start_at(&mut self, index: usize, config: Config, incarnation: u32) {
         self.boots += 1;
         let params = Params::try_from(config).unwrap();
         let seed = [(index + 1) as u8 ^ (self.boots as u8) << 1; 32];
-        self.nodes[index] = Some(Node::new(self.now, identity(index, self.boots), params, seed));
+        let identity =
+            Identity { incarnation: Incarnation(incarnation), ..identity(index, self.boots) };
+        self.nodes[index] = Some(Node::new(self.now, identity, params, seed));
         self.drain(index);
     }
 

@@ -12,6 +12,7 @@ use crate::event::{Fact, StreamFailure};
 use crate::identity::{Channel, StreamId};
 use crate::member::{MemberId, MemberState};
 use crate::node::membership::alive_of;
+use crate::node::plausibility::Hearing;
 use crate::push_pull::versions_agree;
 use crate::wire::message::{NodeState, PushPullHeader, Refusal, WireState};
 use crate::wire::sections;
@@ -148,7 +149,7 @@ impl Node {
         exchange: Exchange,
         list: &PushPull<'_>,
     ) -> Result<(), StreamError> {
-        self.merge(exchange.peer, list)?;
+        self.merge(exchange, list)?;
         match exchange.side {
             Side::Peer => self.stats.push_pulls_served += 1,
             Side::Us { aim, sent } => {
@@ -168,24 +169,39 @@ impl Node {
     }
 
     /// Applies a peer's half of an exchange, all or nothing.
-    fn merge(&mut self, peer: SocketAddr, exchange: &PushPull<'_>) -> Result<(), StreamError> {
-        self.check_versions(exchange)?;
+    fn merge(&mut self, exchange: Exchange, list: &PushPull<'_>) -> Result<(), StreamError> {
+        self.check_versions(list)?;
         let mut states = Vec::new();
-        let sectioned = sections::read(exchange.user_state, |channel, bytes| {
+        let sectioned = sections::read(list.user_state, |channel, bytes| {
             states.push((channel, bytes));
         })?;
-        self.hear_serf(exchange.user_state);
-        if sectioned.is_none() && !exchange.user_state.is_empty() {
-            states.push((Channel::BARE, exchange.user_state));
+        self.hear_serf(list.user_state);
+        if sectioned.is_none() && !list.user_state.is_empty() {
+            states.push((Channel::BARE, list.user_state));
         }
-        for node in exchange.nodes() {
-            self.merge_member(&node);
+        for node in list.nodes() {
+            let hearing = self.hearing(exchange, &node);
+            self.merge_member(&node, hearing);
         }
         for (channel, bytes) in states {
             let bytes = Bytes::copy_from_slice(bytes);
-            self.tell(Fact::PeerState { from: peer, channel, bytes, join: exchange.join });
+            let (from, join) = (exchange.peer, list.join);
+            self.tell(Fact::PeerState { from, channel, bytes, join });
         }
         Ok(())
+    }
+
+    /// How what a list says of a member has come here.
+    fn hearing(&self, exchange: Exchange, node: &NodeState<'_>) -> Hearing {
+        let about = self.table.find(&node.alive.node);
+        let is_speaker = |id| {
+            let record = self.table.get(id);
+            record.is_some_and(|record| record.addr.socket_addr() == exchange.peer)
+        };
+        match (exchange.side, about) {
+            (Side::Us { .. }, Some(id)) if id == self.me || is_speaker(id) => Hearing::FirstHand,
+            (Side::Us { .. } | Side::Peer, _) => Hearing::Hearsay,
+        }
     }
 }
 

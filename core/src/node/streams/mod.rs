@@ -299,6 +299,11 @@ impl Node {
         }
     }
 
+    /// Asks a member for its state, to hear it speak for itself.
+    pub(super) fn ask_in_person(&mut self, member: MemberId) {
+        self.push_pull_with(member, Aim::AntiEntropy);
+    }
+
     /// Asks an address for its state, where a peer or a seed used to be.
     pub(super) fn heal(&mut self, addr: SocketAddr) {
         self.stats.heals_tried += 1;
