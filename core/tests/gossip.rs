@@ -10,7 +10,9 @@ use bytes::Bytes;
 use rumormill::wire::Sink;
 use rumormill::wire::message::{Message, MessageType};
 use rumormill::wire::packet::{Checksum, PacketWriter};
-use rumormill::{Cause, Channel, Config, Delivery, Fact, Key, Keyring, MemberState, Node};
+use rumormill::{
+    Cause, Channel, Config, Delivery, Fact, Incarnation, Key, Keyring, MemberState, Node,
+};
 use util::{Accuse, Cluster, accusation, addr, alive, blob, name, parts, ping_from, still};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -39,15 +41,42 @@ fn told_of_news(world: &mut Cluster, newcomer: usize) -> Vec<usize> {
 }
 
 #[test]
-fn the_living_and_suspects_are_told_and_those_who_left_never() {
+fn the_living_and_suspects_are_told() {
     let mut world = gossiping();
     assert_eq!(told_of_news(&mut world, 3), [1, 2]);
-    world.hear(0, 1, &accusation(Accuse::Suspect, 1, 2, 1));
-    world.hear(0, 2, &accusation(Accuse::Dead, 2, 2, 1));
+    // A second is within the time that it has to refute.
+    world.hear(0, 2, &accusation(Accuse::Suspect, 1, 2, 1));
+    assert_eq!(told_of_news(&mut world, 4), [1, 2, 3]);
+    assert_eq!(world.state(0, 1), Some(MemberState::Suspect));
+}
+
+#[test]
+fn those_who_left_are_never_told() {
+    let mut world = gossiping();
+    world.run_for(SECOND);
     world.sent.clear();
-    world.run_for(90 * MILLI);
-    assert!(world.sent.iter().any(|sent| sent.to == addr(1)));
-    assert!(!world.sent.iter().any(|sent| sent.to == addr(2)));
+    world.hear(0, 2, &accusation(Accuse::Dead, 2, 2, 1));
+    world.run_for(SECOND);
+    let told = |to: usize| world.sent.iter().any(|sent| sent.to == addr(to));
+    assert!(told(1) && !told(2));
+}
+
+/// The number of transmissions follows from it.
+#[test]
+fn the_dead_count_in_the_size_of_the_cluster() {
+    for (others, dead, transmissions) in [(9, 5, 8), (9, 0, 8), (4, 0, 4)] {
+        let mut world = Cluster::new(1, &still());
+        for index in 1..=others {
+            world.hear(0, index, &alive(index, |_| ()));
+        }
+        for index in 5..5 + dead {
+            world.hear(0, 1, &accusation(Accuse::Dead, index, 1, 1));
+        }
+        world.settle(0, 1);
+        world.hear(0, 1, &alive(1, |alive| alive.incarnation = Incarnation(2)));
+        let told = (0..20).filter(|_| !world.news(0, 1).is_empty()).count();
+        assert_eq!(told, transmissions, "{others} others, {dead} of them dead");
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn a_refusal_is_told_in_few_words_whatever_its_length() {
 
 /// §9.3: type 13 or others as a request.
 #[test]
-fn answers_and_packets_types_as_requests_are_closed() {
+fn answers_and_types_of_packets_as_requests_are_closed() {
     for kind in (0..=255_u8).filter(|kind| ![0, 2, 6, 8, 13, 244].contains(kind)) {
         let (stream, served) = world().hear_stream(0, &[kind, 0x80]);
         assert!(served.is_err(), "type {kind} on {stream:?}");
