@@ -302,6 +302,25 @@ fn only_members_of_allowed_networks_are_taken_in() {
     }
 }
 
+/// One whose own networks leave itself out lists itself all the same: it has to refute.
+#[test]
+fn an_outsider_lists_those_who_never_list_it() {
+    let only = |networks: &[&str]| Config {
+        allowed_networks: Some(networks.iter().map(|network| network.parse().unwrap()).collect()),
+        ..Config::lan()
+    };
+    let insiders = only(&["10.0.0.1/32", "10.0.0.2/32"]);
+    let mut cluster = Cluster::with(3, |_| insiders.clone());
+    for index in 1..3 {
+        cluster.act(index, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(10 * SECOND);
+    }
+    let live: Vec<_> = (0..3).map(|index| cluster.node(index).live_members()).collect();
+    assert_eq!(live, [2, 2, 3]);
+    assert_eq!(cluster.state(2, 2), Some(MemberState::Alive));
+    assert_eq!(cluster.node(0).members().count(), 2, "nor does it count in the estimate");
+}
+
 #[test]
 fn a_members_move_out_of_the_allowed_networks_is_no_conflict() {
     let outside = SocketAddr::from(([192, 0, 2, 9], 7_946));

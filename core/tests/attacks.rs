@@ -11,19 +11,10 @@ use rumormill::wire::message::{Message, NodeAddr, Ping, Source};
 use rumormill::wire::msgpack::Blob;
 use rumormill::wire::packet::{Checksum, PacketWriter};
 use rumormill::{Cause, Config, Fact, Incarnation, MemberState, Node, Params, SeqNo};
-use util::{Accuse, Cluster, Sent, accusation, addr, encoded, name};
+use util::{Accuse, Cluster, Sent, accusation, addr, encoded, name, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
-
-fn still() -> Config {
-    Config {
-        probe_interval: None,
-        gossip_interval: None,
-        push_pull_interval: None,
-        ..Config::lan()
-    }
-}
 
 fn inject(cluster: &mut Cluster, index: usize, from: SocketAddr, packet: &[u8]) {
     cluster.act(index, |node, now| node.handle_packet(now, from, packet)).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rumormill::wire::message::{Ack, IndirectPing, Message, Ping, Source};
 use rumormill::wire::msgpack::Blob;
 use rumormill::{Cause, Config, Fact, Incarnation, MemberState, SeqNo};
-use util::{Accuse, Cluster, accusation, addr, encoded, name, parts, still};
+use util::{Accuse, Cluster, accusation, addr, encoded, indirect_ping, name, parts, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -272,16 +272,7 @@ fn only_members_are_probed_for_others() {
 fn a_relay_that_is_itself_the_target_answers() {
     let mut cluster = Cluster::joined(2, &still());
     cluster.sent.clear();
-    let node = name(0);
-    let request = IndirectPing {
-        seq: SeqNo(9),
-        target: (&[10, 0, 0, 1][..]).into(),
-        port: 7_946,
-        node: node.as_bytes().into(),
-        nack: true,
-        source: Source::default(),
-    };
-    cluster.hear(0, 1, &encoded(&Message::IndirectPing(request)));
+    cluster.hear(0, 1, &indirect_ping(0, 9, true));
     cluster.run_for(SECOND);
     let [ack] = &cluster.sent[..] else { panic!("one answer: {:?}", cluster.sent) };
     assert_eq!(ack.to, addr(1));
@@ -293,16 +284,7 @@ fn a_relay_says_in_time_that_the_target_did_not_answer() {
     let mut cluster = Cluster::joined(2, &still());
     cluster.crash(1);
     cluster.sent.clear();
-    let node = name(1);
-    let request = IndirectPing {
-        seq: SeqNo(9),
-        target: (&[10, 0, 0, 2][..]).into(),
-        port: 7_946,
-        node: node.as_bytes().into(),
-        nack: true,
-        source: Source::default(),
-    };
-    let (request, start) = (encoded(&Message::IndirectPing(request)), cluster.now);
+    let (request, start) = (indirect_ping(1, 9, true), cluster.now);
     cluster.act(0, |node, now| node.handle_packet(now, addr(5), &request)).unwrap();
     cluster.run_for(SECOND);
     let nack = cluster.sent.iter().find(|sent| sent.to == addr(5)).unwrap();

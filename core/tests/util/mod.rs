@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rumormill::wire::message::{
-    Accusation, Alive, Message, NodeAddr, NodeState, Ping, PushPullHeader, Source, WireState,
+    Accusation, Alive, IndirectPing, Message, NodeAddr, NodeState, Ping, PushPullHeader, Source,
+    WireState,
 };
 use rumormill::wire::msgpack::Blob;
 use rumormill::wire::stream::StreamError;
@@ -142,6 +143,19 @@ pub fn ping_from(index: usize, from: usize) -> Vec<u8> {
     let source =
         Source { addr: from.ip_bytes().into(), port: from.port, node: from_name.as_bytes().into() };
     encoded(&Message::Ping(Ping { seq: SeqNo(7), node: node.as_bytes().into(), source }))
+}
+
+/// Asks for a probe of node `target` with this number.
+pub fn indirect_ping(target: usize, seq: u32, nack: bool) -> Vec<u8> {
+    let (node, addr) = (name(target), NodeAddr::from(addr(target)));
+    encoded(&Message::IndirectPing(IndirectPing {
+        seq: SeqNo(seq),
+        target: addr.ip_bytes().into(),
+        port: addr.port,
+        node: node.as_bytes().into(),
+        nack,
+        source: Source::default(),
+    }))
 }
 
 /// Half of a push/pull that lists members by index, incarnation and state.
