@@ -80,8 +80,18 @@ impl<T, K: Copy + Ord> TransmitQueue<T, K> {
         self.entries.len()
     }
 
+    /// Bytes of all entries together, without what surrounds them.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// All entries, the next to be sent first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|entry| &entry.item)
     }
 
     /// Whether an entry of this key still waits to be sent.

@@ -117,6 +117,12 @@ pub struct Config {
     /// Pause between two exchanges of the whole state with a random member; grows with the
     /// cluster. `None` switches anti-entropy off.
     pub push_pull_interval: Option<Duration>,
+    /// Pause between two attempts to meet a peer again that was believed dead, or a seed that is no
+    /// member; in large clusters a node lets most of its turns pass. It heals partitions. `None`
+    /// switches it off.
+    pub heal_interval: Option<Duration>,
+    /// How long a peer that was believed dead is tried again.
+    pub heal_for: Duration,
     /// Longest life of a stream in one direction: connecting, a request, a response.
     pub stream_timeout: Duration,
     /// Pause after the first failed attempt to reach a seed; it doubles with each further one.
@@ -146,6 +152,13 @@ pub struct Config {
     /// The application's protocol as (min, max, current). All members of a cluster must be
     /// compatible; Serf agents need `[2, 5, 4]`.
     pub delegate_version: [u8; 3],
+    /// Whether this node says in Serf's words that it leaves, before it says so in memberlist's:
+    /// otherwise Serf agents show it as failed. The words are a user message of channel 0, spread as
+    /// `rumor_mode` says.
+    pub serf_intents: bool,
+    /// Whether our tag sits in this node's meta. Without it members of ours treat this node as a
+    /// plain memberlist one, which hears channel 0 only.
+    pub advertise: bool,
     /// Name of the cluster, at most 255 bytes, on every datagram and stream. Packets with another
     /// label are refused, so that two clusters never merge by mistake. Empty: none.
     pub label: Vec<u8>,
@@ -231,6 +244,8 @@ impl Config {
             gossip_to_dead: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Some(Duration::from_secs(30)),
+            heal_interval: Some(Duration::from_secs(30)),
+            heal_for: Duration::from_secs(86_400),
             stream_timeout: Duration::from_secs(10),
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
@@ -240,6 +255,8 @@ impl Config {
             allowed_networks: None,
             protocol_version: 2,
             delegate_version: [0; 3],
+            serf_intents: false,
+            advertise: true,
             label: Vec::new(),
             keyring: Keyring::new(),
             verify_incoming: true,
@@ -263,6 +280,14 @@ impl Config {
             stream_message_max: 32 << 20,
             stream_buffers_max: 64 << 20,
         }
+    }
+
+    /// A member of a cluster of Serf agents on a local network: speaks of the versions that they
+    /// speak, and leaves in their words. Channel 0 is theirs: state and broadcasts there must be
+    /// Serf's own messages.
+    #[must_use]
+    pub fn serf() -> Self {
+        Self { delegate_version: [2, 5, 4], serf_intents: true, ..Self::lan() }
     }
 
     /// memberlist's defaults for links with delays of 100 ms and more.
@@ -443,6 +468,8 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
         ("probe_timeout", Some(config.probe_timeout)),
         ("gossip_interval", config.gossip_interval),
         ("push_pull_interval", config.push_pull_interval),
+        ("heal_interval", config.heal_interval),
+        ("heal_for", Some(config.heal_for)),
         ("stream_timeout", Some(config.stream_timeout)),
         ("join_retry", Some(config.join_retry)),
         ("join_retry_max", Some(config.join_retry_max)),

@@ -21,6 +21,8 @@ pub(crate) enum Stream {
     PushPull = 4,
     /// The nonces of encrypted datagrams and streams.
     Nonces = 5,
+    /// Whom of the missing to ask, and when.
+    Healing = 6,
 }
 
 /// A reproducible source of chance.

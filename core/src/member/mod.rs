@@ -18,7 +18,7 @@ use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-pub(crate) use table::{MemberId, Record, Rtt, Table};
+pub(crate) use table::{MemberId, Order, Record, Rtt, Table};
 
 /// What a node believes about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,7 +261,7 @@ fn judge_takeover(known: &Record, reclaim: Reclaim, now: Instant) -> Option<Aliv
 /// Whether the statement is our own one coming back.
 fn repeats(known: &Record, claim: &Claim<'_>) -> bool {
     claim.incarnation == known.incarnation
-        && *claim.meta == *known.meta
+        && *claim.meta == *known.meta()
         && claim.versions == known.versions
 }
 
@@ -320,12 +320,11 @@ mod tests {
     use alloc::vec::Vec;
 
     fn record(state: MemberState, incarnation: u32) -> Record {
-        Record {
-            meta: (*b"old").into(),
-            incarnation: Incarnation(incarnation),
-            state,
-            ..Record::sample("m", 1)
-        }
+        let mut record = Record::sample("m", 1);
+        record.set_meta(b"old");
+        record.incarnation = Incarnation(incarnation);
+        record.state = state;
+        record
     }
 
     fn alive(known: &Record, port: u16, incarnation: u32) -> AliveVerdict {

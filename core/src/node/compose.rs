@@ -329,19 +329,25 @@ impl Node {
 
     /// Fills a datagram with news: members first, then rumours.
     fn fill(&mut self, writer: &mut PacketWriter<'_>, load: Load, recipient: Recipient) {
-        if load != Load::Rumors {
+        let tells_rumors = load != Load::Updates && self.rumors.waiting() > 0;
+        let (now, rumor_limit) = (self.now, self.rumor_limit());
+        let mut budget = writer.budget();
+        if tells_rumors {
+            self.stats.rumors_dropped += self.rumors.wake(now, rumor_limit) as u64;
+            // News of members in plenty, as when a large cluster starts, must not starve rumours.
+            budget -= self.rumors.queue.bytes().min(budget / 2);
+        }
+        if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(writer.budget(), PART_OVERHEAD, limit, |update| {
+            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
-        if load != Load::Updates {
-            let (now, limit) = (self.now, self.rumor_limit());
-            self.stats.rumors_dropped += self.rumors.wake(now, limit) as u64;
+        if tells_rumors {
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;
-            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, limit, |rumor| {
+            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, rumor_limit, |rumor| {
                 let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
                     let age = now.saturating_since(rumor.received_at);
                     unsent += u64::from(age > keep);

@@ -1,6 +1,5 @@
 //! What is said about members, and what follows from it (protocol page §4.4-4.9).
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -9,7 +8,7 @@ use core::time::Duration;
 
 use super::{Leaving, Node};
 use crate::event::Fact;
-use crate::identity::{Incarnation, NodeName};
+use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
     Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
@@ -19,7 +18,6 @@ use crate::suspicion::{Bounds, Suspicion};
 use crate::time::Instant;
 use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
 use crate::wire::msgpack::Blob;
-use crate::wire::tags::Advert;
 use crate::wire::{Full, PORTS_SINCE, Sink, encoded_len};
 
 /// Longest time that a goodbye is waited for.
@@ -67,7 +65,7 @@ pub(super) fn alive_of(record: &Record) -> Alive<'_> {
         node: record.name.as_bytes().into(),
         addr: record.addr.ip_bytes().into(),
         port: record.addr.port,
-        meta: Blob::nil_if_empty(&record.meta),
+        meta: Blob::nil_if_empty(record.meta()),
         vsn: record.versions.as_bytes()[..].into(),
     }
 }
@@ -77,6 +75,34 @@ pub(super) fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accus
         incarnation: record.incarnation,
         node: record.name.as_bytes().into(),
         from: from.as_bytes().into(),
+    }
+}
+
+/// A member's new meta beside its old one.
+#[derive(Debug)]
+struct Change {
+    before: Arc<[u8]>,
+    meta: Arc<[u8]>,
+    /// The boot epochs in our tag in either, if it has one.
+    epochs: [Option<BootEpoch>; 2],
+}
+
+impl Change {
+    fn begin(record: &mut Record, meta: &[u8]) -> Self {
+        let epoch = |record: &Record| record.advert().map(|advert| advert.epoch);
+        let (before, old) = (record.meta().into(), epoch(record));
+        record.set_meta(meta);
+        Self { before, meta: meta.into(), epochs: [old, epoch(record)] }
+    }
+
+    fn is_new_life(&self) -> bool {
+        let [old, new] = self.epochs;
+        old != new
+    }
+
+    /// The member runs Rumormill, as before, and says that it began anew.
+    fn is_restart(&self) -> bool {
+        self.is_new_life() && self.epochs.iter().all(Option::is_some)
     }
 }
 
@@ -222,18 +248,7 @@ impl Node {
 
     fn insert_member(&mut self, claim: &Claim<'_>) {
         let Ok(name) = NodeName::new(claim.name) else { return };
-        let record = Record {
-            name,
-            addr: claim.addr,
-            meta: claim.meta.into(),
-            versions: claim.versions,
-            incarnation: claim.incarnation,
-            state: MemberState::Alive,
-            since: self.now,
-            advert: Advert::find(claim.meta),
-            suspicion: None,
-            rtt: Rtt::default(),
-        };
+        let record = Record::alive(name, claim, self.now);
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
             return;
@@ -250,20 +265,15 @@ impl Node {
             return;
         }
         let Some(record) = self.table.get_mut(id) else { return };
-        let (before, old_state) = (Arc::clone(&record.meta), record.state);
-        let old_epoch = record.advert.map(|advert| advert.epoch);
-        if *before != *claim.meta {
-            record.meta = claim.meta.into();
-            record.advert = Advert::find(claim.meta);
-        }
-        record.suspicion = None;
+        let old_state = record.state;
+        let changed = (*record.meta() != *claim.meta).then(|| Change::begin(record, claim.meta));
         record.versions = claim.versions;
         record.incarnation = claim.incarnation;
-        let new_epoch = record.advert.map(|advert| advert.epoch);
-        if moved || !old_state.is_live() || old_epoch != new_epoch {
+        let new_life = changed.as_ref().is_some_and(Change::is_new_life);
+        if moved || !old_state.is_live() || new_life {
             record.rtt = Rtt::default();
         }
-        let (name, meta) = (record.name.clone(), Arc::clone(&record.meta));
+        let name = record.name.clone();
         if old_state != MemberState::Alive {
             self.table.set_state(id, MemberState::Alive, self.now);
         }
@@ -276,10 +286,13 @@ impl Node {
         if old_state == MemberState::Suspect {
             self.tell(Fact::Recovered { name: name.clone(), incarnation: claim.incarnation });
         }
-        if old_epoch.is_some() && new_epoch.is_some() && old_epoch != new_epoch {
-            self.tell(Fact::Restarted { name, meta });
-        } else if *before != *meta {
-            self.tell(Fact::Updated { name, before, meta });
+        if let Some(change) = changed {
+            let restarted = change.is_restart();
+            let Change { before, meta, .. } = change;
+            self.tell(match restarted {
+                true => Fact::Restarted { name, meta },
+                false => Fact::Updated { name, before, meta },
+            });
         }
     }
 
@@ -316,10 +329,9 @@ impl Node {
         let by = self.table.find(accuser.as_bytes());
         let suspicion = Suspicion::start(self.now, self.suspicion_bounds(), by);
         let deadline = suspicion.deadline();
-        self.table.set_state(id, MemberState::Suspect, self.now);
+        self.table.suspect(id, suspicion, self.now);
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
-        record.suspicion = Some(Box::new(suspicion));
         let name = record.name.clone();
         self.schedule_verdict(deadline, id);
         self.queue_update(Update::Suspect { member: id, from: accuser.clone() });
@@ -333,8 +345,7 @@ impl Node {
         if !self.table.get(by).is_some_and(|record| record.state.is_live()) {
             return;
         }
-        let Some(record) = self.table.get_mut(id) else { return };
-        let Some(suspicion) = record.suspicion.as_mut() else { return };
+        let Some(suspicion) = self.table.suspicion_mut(id) else { return };
         if suspicion.confirm(by) {
             let deadline = suspicion.deadline();
             self.schedule_verdict(deadline, id);
@@ -342,7 +353,7 @@ impl Node {
         }
     }
 
-    fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
+    pub(super) fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
         self.suspicions.push(Reverse((deadline, id)));
         self.tidy_suspicions();
     }
@@ -352,10 +363,9 @@ impl Node {
     /// costs no memory.
     fn tidy_suspicions(&mut self) {
         if self.suspicions.len() > 2 * self.table.len() {
-            let running = self.table.iter().filter_map(|(id, record)| {
-                record.suspicion.as_ref().map(|suspicion| Reverse((suspicion.deadline(), id)))
-            });
-            self.suspicions = running.collect();
+            let running = self.table.suspicions();
+            self.suspicions =
+                running.map(|(id, suspicion)| Reverse((suspicion.deadline(), id))).collect();
         }
     }
 
@@ -381,7 +391,7 @@ impl Node {
             self.suspicions.pop();
             // It may be an old deadline of a suspicion that has ended or was shortened.
             let Some(record) = self.table.get(id) else { continue };
-            let Some(suspicion) = &record.suspicion else { continue };
+            let Some(suspicion) = self.table.suspicion(id) else { continue };
             if suspicion.deadline() > self.now {
                 continue;
             }
@@ -410,8 +420,10 @@ impl Node {
         self.table.set_state(id, state, self.now);
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
-        record.suspicion = None;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        if state == MemberState::Dead {
+            self.healer.lose(addr, self.now);
+        }
         self.queue_update(Update::Dead { member: id, from: reported_by.clone() });
         self.tell(if state == MemberState::Left {
             Fact::Left { name, addr }
@@ -421,8 +433,7 @@ impl Node {
     }
 
     fn accusers_of(&self, id: MemberId) -> Vec<NodeName> {
-        let suspicion = self.table.get(id).and_then(|record| record.suspicion.as_deref());
-        let accusers = suspicion.map_or(&[][..], Suspicion::accusers);
+        let accusers = self.table.suspicion(id).map_or(&[][..], Suspicion::accusers);
         accusers.iter().filter_map(|&accuser| self.name_of(accuser)).collect()
     }
 
@@ -440,12 +451,11 @@ impl Node {
     }
 
     /// States new meta under a new incarnation.
-    pub(super) fn restate(&mut self, meta: Arc<[u8]>, advert: Option<Advert>) {
+    pub(super) fn restate(&mut self, meta: &[u8]) {
         let next = self.incarnation.0.saturating_add(1);
         self.set_own_incarnation(Incarnation(next));
         if let Some(record) = self.table.get_mut(self.me) {
-            record.meta = meta;
-            record.advert = advert;
+            record.set_meta(meta);
         }
         self.announce_myself();
     }
@@ -456,6 +466,7 @@ impl Node {
         }
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
+        self.healer.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
         // Nothing that this node knows is worth more than its own goodbye: the process may end soon.
         let goodbye = Update::Dead { member: self.me, from: self.name.clone() };
@@ -482,7 +493,7 @@ impl Node {
         Fact::Joined {
             name: record.name.clone(),
             addr: record.addr.socket_addr(),
-            meta: Arc::clone(&record.meta),
+            meta: record.meta().into(),
         }
     }
 

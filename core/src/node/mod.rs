@@ -10,7 +10,9 @@
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
+//! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
+//! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
 mod asks;
@@ -19,14 +21,15 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod pause;
 mod refutation;
 mod rumors;
+mod serf;
 mod stats;
 mod streams;
 mod timers;
 
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -38,11 +41,12 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
+use crate::healer::Healer;
 use crate::identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
 };
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
+use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -63,6 +67,7 @@ use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
 use refutation::Refutations;
+use serf::Serf;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -222,6 +227,7 @@ pub struct Node {
     refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
+    serf: Serf,
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
@@ -231,6 +237,7 @@ pub struct Node {
 
     asks: Asks,
     seeds: Seeds,
+    healer: Healer,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
     ack_payload: Bytes,
@@ -253,6 +260,7 @@ pub struct Node {
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
+    heal_rng: Rng,
 }
 
 impl Node {
@@ -265,13 +273,14 @@ impl Node {
         let mut membership_rng = Rng::child(rng_seed, ChanceStream::Membership);
         let mut gossip_rng = Rng::child(rng_seed, ChanceStream::Gossip);
         let mut push_pull_rng = Rng::child(rng_seed, ChanceStream::PushPull);
+        let mut heal_rng = Rng::child(rng_seed, ChanceStream::Healing);
         let incarnation = identity.incarnation.max(Incarnation(1));
         let mut table = Table::new(rng_seed, params.members_max);
         let record = own_record(now, &identity, &params, incarnation);
         let me = table
             .insert(record, &mut membership_rng)
             .expect("a table has room for at least two members");
-        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng];
+        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng, &mut heal_rng];
         let ticks = Ticks::start(now, &params, &mut rngs);
         let next_seq = membership_rng.next_u32();
         let mut node = Self {
@@ -291,12 +300,14 @@ impl Node {
             refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
+            serf: Serf::default(),
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
             links: Links::new(&params.neighbors),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
+            healer: Healer::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
             ack_payload: Bytes::new(),
@@ -314,6 +325,7 @@ impl Node {
             membership_rng,
             gossip_rng,
             push_pull_rng,
+            heal_rng,
             params,
         };
         node.announce_myself();
@@ -377,6 +389,7 @@ impl Node {
             return;
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
+            self.healer.remember_seed(seed);
             if !self.seeds.add(seed, self.now) {
                 self.stats.seeds_refused += 1;
             }
@@ -389,14 +402,16 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
+            self.healer.forget_seed(seed);
         }
     }
 
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
-    /// been sent often enough. It cannot be taken back.
+    /// been sent often enough. It cannot be taken back. With
+    /// [`serf_intents`](crate::Config::serf_intents), Serf's leave intent goes before it.
     pub fn leave(&mut self, now: Instant) {
         self.enter(now);
-        self.begin_leaving();
+        self.say_goodbye();
     }
 
     /// Changes what others see about this node. Our own tag is added where the meta is empty or
@@ -410,9 +425,9 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let (own, advert) = tagged_meta(meta, self.epoch)?;
+        let own = tagged_meta(meta, self.epoch, self.params.advertise)?;
         self.app_meta = meta.to_vec();
-        self.restate(own, advert);
+        self.restate(&own);
         Ok(())
     }
 
@@ -514,7 +529,12 @@ impl Node {
     /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
-        let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
+        let mut rngs = [
+            &mut self.gossip_rng,
+            &mut self.membership_rng,
+            &mut self.push_pull_rng,
+            &mut self.heal_rng,
+        ];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
@@ -548,14 +568,17 @@ impl Node {
                 return output;
             }
         }
+        self.finish_intent();
         self.finish_leaving();
         if let Some(event) = self.events.pop(self.now) {
             return Output::Event(event);
         }
         #[cfg(debug_assertions)]
         self.check_invariants();
-        self.promised = self.deadline();
-        Output::Timer(self.promised)
+        let deadline = self.deadline();
+        // One that has passed already is nothing that the runtime is late with from before now on.
+        self.promised = deadline.map(|at| at.max(self.now));
+        Output::Timer(deadline)
     }
 
     /// All members that this node knows, dead ones included, itself included, in the order in
@@ -647,6 +670,9 @@ impl Node {
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
+            if self.is_pause(self.stats.lag) {
+                self.recover_from_pause(self.stats.lag);
+            }
         }
     }
 
@@ -696,31 +722,28 @@ fn own_record(
     params: &Params,
     incarnation: Incarnation,
 ) -> Record {
-    let (meta, advert) = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
-    Record {
-        name: identity.name.clone(),
+    let tagged = tagged_meta(&[], identity.boot_epoch, params.advertise);
+    let meta = tagged.expect("our tag fits an empty meta");
+    let claim = Claim {
+        name: identity.name.as_bytes(),
         addr: identity.addr.into(),
-        meta,
-        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
         incarnation,
-        state: MemberState::Alive,
-        since: now,
-        advert,
-        suspicion: None,
-        rtt: Rtt::default(),
-    }
+        meta: &meta,
+        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
+    };
+    Record::alive(identity.name.clone(), &claim, now)
 }
 
-/// The meta that goes out for the application's, and the advert in it.
-fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+/// The meta that goes out for the application's, with our advert in it if it is wanted and fits.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch, advertise: bool) -> Result<Vec<u8>, MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
-    if let Some(tagged) = advert.add_to(meta) {
-        return Ok((tagged.into(), Some(advert)));
+    if advertise && let Some(tagged) = advert.add_to(meta) {
+        return Ok(tagged);
     }
-    let is_tags = Advert::is_tag_map(meta);
+    let is_tags = advertise && Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });
     }
-    Ok((meta.into(), None))
+    Ok(meta.to_vec())
 }

@@ -47,6 +47,12 @@ pub(super) struct RelayJob {
 }
 
 impl RelayJob {
+    /// Gives lost time back.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.nack_at = self.nack_at.map(|at| at + by);
+        self.until = self.until + by;
+    }
+
     fn deadline(&self) -> Instant {
         self.nack_at.unwrap_or(self.until)
     }

@@ -27,7 +27,10 @@ impl Node {
                 let payload = Bytes::copy_from_slice(payload);
                 self.deliver(from, channel, payload, Delivery::BestEffort);
             }
-            Ok(None) => self.on_rumor(Arrival::bare(bytes, from)),
+            Ok(None) => {
+                self.hear_serf(bytes);
+                self.on_rumor(Arrival::bare(bytes, from));
+            }
             Err(_) => self.stats.envelopes_refused += 1,
         }
     }
@@ -222,7 +225,7 @@ impl Node {
 
     fn gossip_along_links(&mut self) {
         let targets = classic::targets_among(
-            &self.links.members(&self.table, self.me),
+            self.links.members(&self.table, self.me).as_slice(),
             &self.table,
             self.me,
             &self.params,

@@ -110,6 +110,10 @@ pub struct Stats {
     pub streams_failed: u64,
     /// Push/pulls that this node began and completed.
     pub push_pulls_completed: u64,
+    /// Attempts to meet a peer again that was believed dead, or a seed that is no member.
+    pub heals_tried: u64,
+    /// Of these, those that were answered.
+    pub heals_answered: u64,
     /// Push/pulls that this node answered.
     pub push_pulls_served: u64,
     /// Halves of push/pulls that went out without the application's state because it is longer than
@@ -120,6 +124,9 @@ pub struct Stats {
 
     /// Calls whose `now` lay before an earlier one.
     pub clock_regressions: u64,
+    /// Times that the node stood still for longer than `probe_timeout`: its host, or its runtime, has
+    /// too much to do.
+    pub pauses: u64,
     /// How late the runtime was with the last deadline that passed.
     pub lag: Duration,
     /// The longest such delay.

@@ -341,6 +341,12 @@ impl Rumors {
         Some(resting)
     }
 
+    /// Whether a rumour waits to be sent again.
+    pub(crate) fn is_waiting(&self, key: RumorKey) -> bool {
+        let resting = self.resting.iter().map(|resting| &resting.rumor);
+        self.queue.iter().chain(resting).any(|rumor| rumor.key == key)
+    }
+
     /// How many rumours wait to be sent again.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len() + self.resting.len()

@@ -76,6 +76,8 @@ pub struct Cluster {
     next: u64,
     cuts: BTreeSet<(usize, usize)>,
     datagram_cuts: BTreeSet<(usize, usize)>,
+    /// Who stands still until when.
+    still: BTreeMap<usize, Instant>,
     /// The other end of a stream.
     pipes: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     chance: u64,
@@ -108,6 +110,7 @@ pub fn still() -> Config {
         probe_interval: None,
         gossip_interval: None,
         push_pull_interval: None,
+        heal_interval: None,
         ..Config::lan()
     }
 }
@@ -259,6 +262,7 @@ impl Cluster {
             cuts: BTreeSet::new(),
             datagram_cuts: BTreeSet::new(),
             garble_streams: false,
+            still: BTreeMap::new(),
             pipes: BTreeMap::new(),
             chance: 0x9e37_79b9_7f4a_7c15,
             boots: 0,
@@ -450,7 +454,19 @@ impl Cluster {
         }
     }
 
+    /// The process gets no time for so long; what comes for it waits.
+    pub fn stand_still(&mut self, index: usize, duration: Duration) {
+        let until = self.now + duration;
+        self.still.insert(index, until);
+        self.wake[index] = self.wake[index].map(|wake| wake.max(until));
+    }
+
     fn deliver(&mut self, to: usize, parcel: Parcel) {
+        if let Some(&until) = self.still.get(&to).filter(|&&until| until > self.now) {
+            self.next += 1;
+            self.parcels.insert((until, self.next), (to, parcel));
+            return;
+        }
         match parcel {
             Parcel::Dial { from, stream } => self.accept(to, from, stream),
             _ if self.nodes[to].is_none() => {}

@@ -10,7 +10,7 @@ use super::probe::type_of;
 use super::{Aim, Ending, Exchange, Node, Side, UserState};
 use crate::event::{Fact, StreamFailure};
 use crate::identity::{Channel, StreamId};
-use crate::member::{MemberId, MemberState, Record};
+use crate::member::{MemberId, MemberState};
 use crate::node::membership::alive_of;
 use crate::push_pull::versions_agree;
 use crate::wire::message::{NodeState, PushPullHeader, Refusal, WireState};
@@ -49,17 +49,24 @@ impl Node {
     }
 
     fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
-        let Aim::Join { seed } = aim else { return };
-        self.seeds.remove(seed);
-        self.tell(Fact::SeedReached { seed });
+        match aim {
+            Aim::Join { seed } => {
+                self.seeds.remove(seed);
+                self.tell(Fact::SeedReached { seed });
+            }
+            Aim::Heal => self.stats.heals_answered += 1,
+            Aim::RestOfJoin | Aim::AntiEntropy => return,
+        }
+        let Some(member) = self.table.find_addr(peer) else { return };
+        let Some(record) = self.table.get(member) else { return };
         // A join begins with a stranger: what either side held back for that reason is exchanged
         // now that both know each other.
         let held_back = sent == UserState::Nothing && !self.channel_states.is_empty();
         let they_did = !their_state.starts_with(&sections::MAGIC);
-        if let Some(member) = self.table.find_addr(peer)
-            && self.table.get(member).is_some_and(Record::takes_envelopes)
-            && (held_back || they_did)
-        {
+        let is_more = record.takes_envelopes() && (held_back || they_did);
+        // Two that believed each other dead have only now been told, and have refuted by now.
+        let is_apart = !record.state.is_live();
+        if is_more || is_apart {
             self.push_pull_with(member, Aim::RestOfJoin);
         }
     }
@@ -124,7 +131,7 @@ impl Node {
         let joins = match exchange.side {
             Side::Peer => list.join,
             // A seed cannot choose whether our application is asked.
-            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. }),
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
         };
         if !(self.params.ask_merges && joins) {
             self.finish_exchange(exchange, list)?;
@@ -167,6 +174,7 @@ impl Node {
         let sectioned = sections::read(exchange.user_state, |channel, bytes| {
             states.push((channel, bytes));
         })?;
+        self.hear_serf(exchange.user_state);
         if sectioned.is_none() && !exchange.user_state.is_empty() {
             states.push((Channel::BARE, exchange.user_state));
         }
