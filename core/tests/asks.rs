@@ -12,7 +12,7 @@ use rumormill::{
     ASK_TIMEOUT, ASKED_JOINS_MAX, AskId, Channel, Config, ConfigError, Fact, MemberState, Params,
     StreamFailure, Verdict,
 };
-use util::{Accuse, Cluster, accusation, addr, name};
+use util::{Accuse, Cluster, accusation, addr, name, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,11 +22,6 @@ fn asks_joins() -> Config {
 
 fn asks_merges() -> Config {
     Config { ask_merges: true, ..Config::lan() }
-}
-
-/// Nobody probes, gossips or synchronises by itself.
-fn still(config: Config) -> Config {
-    Config { probe_interval: None, gossip_interval: None, push_pull_interval: None, ..config }
 }
 
 /// Node `index` says at node 0 that it is alive.

@@ -15,6 +15,11 @@ use rumormill::{
     Output, Params, StreamId, StreamInput,
 };
 
+/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
+pub fn still(config: Config) -> Config {
+    Config { probe_interval: None, gossip_interval: None, push_pull_interval: None, ..config }
+}
+
 /// What travels.
 enum Parcel {
     Packet { from: SocketAddr, bytes: Vec<u8> },
