@@ -128,8 +128,8 @@ impl Probe {
 
     /// Gives lost time back.
     pub(crate) fn postpone(&mut self, by: Duration) {
-        self.direct_until = self.direct_until + by;
-        self.until = self.until + by;
+        self.direct_until += by;
+        self.until += by;
     }
 
     /// Others will be asked from now on.

@@ -56,7 +56,7 @@ impl Suspicion {
 
     /// Gives lost time back.
     pub(crate) fn postpone(&mut self, by: Duration) {
-        self.started_at = self.started_at + by;
+        self.started_at += by;
     }
 
     /// When the suspect will be condemned, as things stand.

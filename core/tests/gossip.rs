@@ -20,8 +20,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Node 0 alone, gossiping every 10 ms to all that it has heard of: nodes 1 and 2, who do not run.
 fn gossiping() -> Cluster {
-    let config =
-        Config { gossip_interval: Some(10 * MILLI), gossip_to_dead: 100 * MILLI, ..still() };
+    let config = Config {
+        gossip_interval: Some(10 * MILLI),
+        gossip_to_dead: 100 * MILLI,
+        ..still(Config::lan())
+    };
     let mut world = Cluster::new(1, &config);
     for index in 1..=2 {
         world.hear(0, index, &alive(index, |_| ()));
@@ -64,7 +67,7 @@ fn those_who_left_are_never_told() {
 #[test]
 fn the_dead_count_in_the_size_of_the_cluster() {
     for (others, dead, transmissions) in [(9, 5, 8), (9, 0, 8), (4, 0, 4)] {
-        let mut world = Cluster::new(1, &still());
+        let mut world = Cluster::new(1, &still(Config::lan()));
         for index in 1..=others {
             world.hear(0, index, &alive(index, |_| ()));
         }
@@ -104,7 +107,7 @@ fn a_tick_without_news_sends_nothing() {
 
 #[test]
 fn an_answer_to_a_member_carries_news_and_one_to_a_stranger_does_not() {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     for (from, news) in [(1, 2), (9, 0)] {
         world.hear(0, from, &ping_from(0, from));
@@ -117,7 +120,7 @@ fn an_answer_to_a_member_carries_news_and_one_to_a_stranger_does_not() {
 
 #[test]
 fn three_pings_in_one_datagram_get_three_acks() {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     let ping = ping_from(0, 1);
     let mut buf = [0; 1_400];
@@ -138,8 +141,11 @@ fn three_pings_in_one_datagram_get_three_acks() {
 /// answers never do.
 #[test]
 fn checksums_are_where_memberlist_has_them() {
-    let config =
-        Config { gossip_interval: Some(10 * MILLI), probe_interval: Some(SECOND), ..still() };
+    let config = Config {
+        gossip_interval: Some(10 * MILLI),
+        probe_interval: Some(SECOND),
+        ..still(Config::lan())
+    };
     let mut world = Cluster::new(1, &config);
     for (index, protocol_max) in [(1, 5), (2, 4)] {
         let vsn = [1, protocol_max, 2, 0, 0, 0];

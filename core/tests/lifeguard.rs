@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_millis(10);
 
 fn probing() -> Config {
-    Config { probe_interval: Some(INTERVAL), probe_timeout: TIMEOUT, ..still() }
+    Config { probe_interval: Some(INTERVAL), probe_timeout: TIMEOUT, ..still(Config::lan()) }
 }
 
 /// Node 0 and this many others that understand protocols up to `protocol_max`.
@@ -234,8 +234,10 @@ fn an_answered_probe_improves_the_score() {
 /// A cluster of `size` in which member 1 has just been accused by member 2. Nobody is probed, so
 /// that node 0 is no accuser; its interval then counts as one second.
 fn accused(size: usize) -> Cluster {
-    let mut world =
-        Cluster::new(1, &Config { suspicion_mult: 5, suspicion_max_mult: 2, ..still() });
+    let mut world = Cluster::new(
+        1,
+        &Config { suspicion_mult: 5, suspicion_max_mult: 2, ..still(Config::lan()) },
+    );
     for index in 1..size {
         world.hear(0, index, &alive(index, |_| ()));
     }

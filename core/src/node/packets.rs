@@ -50,7 +50,7 @@ impl RelayJob {
     /// Gives lost time back.
     pub(super) fn postpone(&mut self, by: Duration) {
         self.nack_at = self.nack_at.map(|at| at + by);
-        self.until = self.until + by;
+        self.until += by;
     }
 
     fn deadline(&self) -> Instant {

@@ -16,7 +16,7 @@ use crate::util::{
 
 /// Node 0 alone, who knows nodes 1 and 2 and has told all that it knows.
 fn world() -> Cluster {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     for index in 1..=2 {
         world.hear(0, index, &alive(index, |_| ()));
     }
@@ -75,7 +75,7 @@ fn datagrams_with_another_label_are_dropped_and_counted() {
     let labelled = [b"\xf4\x04blue", &news[..]].concat();
     assert_eq!(refusal(&mut world, &labelled), PacketError::LabelMismatch);
     assert_eq!(world.node(0).stats().label_mismatches, 1);
-    let blue = Config { label: b"blue".to_vec(), ..still() };
+    let blue = Config { label: b"blue".to_vec(), ..still(Config::lan()) };
     let mut cluster = Cluster::new(1, &blue);
     for packet in [news, [b"\xf4\x05green", &labelled[6..]].concat()] {
         let refused = cluster.act(0, |node, now| node.handle_packet(now, addr(1), &packet));

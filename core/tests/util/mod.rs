@@ -19,6 +19,17 @@ use rumormill::{
     Output, Params, SeqNo, StreamId, StreamInput,
 };
 
+/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
+pub fn still(config: Config) -> Config {
+    Config {
+        probe_interval: None,
+        gossip_interval: None,
+        push_pull_interval: None,
+        heal_interval: None,
+        ..config
+    }
+}
+
 /// What travels.
 enum Parcel {
     Packet { from: SocketAddr, bytes: Vec<u8> },
@@ -101,17 +112,6 @@ pub fn identity(index: usize, boot: u32) -> Identity {
         addr: addr(index),
         incarnation: Incarnation(1),
         boot_epoch: BootEpoch(boot),
-    }
-}
-
-/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
-pub fn still() -> Config {
-    Config {
-        probe_interval: None,
-        gossip_interval: None,
-        push_pull_interval: None,
-        heal_interval: None,
-        ..Config::lan()
     }
 }
 

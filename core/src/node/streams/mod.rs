@@ -172,7 +172,7 @@ impl Streams {
     /// Gives lost time back.
     pub(super) fn postpone(&mut self, by: Duration) {
         for stream in self.open.values_mut() {
-            stream.deadline = stream.deadline + by;
+            stream.deadline += by;
         }
     }
 
