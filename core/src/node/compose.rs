@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::membership::accusation_of;
@@ -119,18 +118,19 @@ impl Node {
             Intent::Ack { to, seq } => {
                 self.datagram.begin(Cause::Ack);
                 // The payload is news too, and strangers get none.
-                let member = self.table.find_addr(to).is_some();
-                let payload = if member { self.ack_payload.clone() } else { Bytes::new() };
-                let payload = Blob::nil_if_empty(&payload);
-                self.compose_answer(to, buf, |out| Ack { seq, payload }.encode(out))
+                let payload = self.ack_payload.clone();
+                self.compose_answer(to, buf, |is_member, out| {
+                    let payload = Blob::nil_if_empty(if is_member { &payload } else { &[] });
+                    Ack { seq, payload }.encode(out)
+                })
             }
             Intent::RelayedAck { to, seq } => {
                 self.datagram.begin(Cause::Ack);
-                self.compose_answer(to, buf, |out| Ack { seq, ..Ack::default() }.encode(out))
+                self.compose_answer(to, buf, |_, out| Ack { seq, ..Ack::default() }.encode(out))
             }
             Intent::Nack { to, seq } => {
                 self.datagram.begin(Cause::Nack);
-                self.compose_answer(to, buf, |out| Nack { seq }.encode(out))
+                self.compose_answer(to, buf, |_, out| Nack { seq }.encode(out))
             }
             Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
             Intent::Forward { rumor, except, next } => {
@@ -259,12 +259,13 @@ impl Node {
         &mut self,
         to: SocketAddr,
         buf: &mut [u8],
-        message: impl FnOnce(&mut SliceWriter<'_>) -> Result<(), Full>,
+        message: impl FnOnce(bool, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
+        let member = self.table.find_addr(to);
         let mut writer = self.writer(buf, Checksum::Absent);
-        let written = writer.part(message);
+        let written = writer.part(|out| message(member.is_some(), out));
         self.expect_fit(written)?;
-        let member = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        let member = member.and_then(|id| self.table.get(id));
         if let Some(record) = member.filter(|record| !record.state.is_live()) {
             let left = record.state == MemberState::Left;
             let verdict = accusation_of(record, if left { &record.name } else { &self.name });

@@ -206,6 +206,7 @@ pub fn read_bytes<'a>(
 /// # Errors
 ///
 /// [`DecodeError::Truncated`] inside the header.
+#[inline]
 pub fn read_raw_len(
     reader: &mut Reader<'_>,
     what: &'static str,

@@ -52,25 +52,24 @@ pub(crate) fn find() -> Option<&'static Peers> {
 }
 
 fn build() -> Option<Peers> {
-    match (on_path("go"), on_path("serf")) {
-        (Some(go), Some(serf)) => {
-            let (newest, oldest) = (build_go(&go, None), build_go(&go, Some("v0.2.2")));
-            Some(Peers { ours: build_ours(), newest, oldest, serf })
-        }
-        (go, _) => {
-            let missing = if go.is_none() { "go (1.25 or newer)" } else { "serf" };
+    let peers = on_path("go").and_then(|go| {
+        let (newest, oldest) = (build_go(&go, None)?, build_go(&go, Some("v0.2.2"))?);
+        Ok(Peers { ours: build_ours(), newest, oldest, serf: on_path("serf")? })
+    });
+    peers
+        .map_err(|missing| {
             let required = std::env::var("RUMORMILL_REQUIRE_PEERS").is_ok_and(|value| value == "1");
-            assert!(!required, "{missing} is not on the PATH, and RUMORMILL_REQUIRE_PEERS is 1");
+            assert!(!required, "{missing}, and RUMORMILL_REQUIRE_PEERS is 1");
             // Past the test harness, which shows what is printed by tests that fail only.
-            let _ = writeln!(std::io::stderr(), "skipped: {missing} is not on the PATH");
-            None
-        }
-    }
+            let _ = writeln!(std::io::stderr(), "skipped: {missing}");
+        })
+        .ok()
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+fn on_path(program: &str) -> Outcome<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    paths.find(|path| path.is_file()).ok_or_else(|| format!("{program} is not on the PATH"))
 }
 
 /// Where this test was built: `target/<profile>`.
@@ -79,8 +78,8 @@ fn profile_folder() -> PathBuf {
     test.parent().and_then(Path::parent).unwrap().into()
 }
 
-/// Builds the Go program once per change; Go knows what changed.
-fn build_go(go: &Path, version: Option<&str>) -> PathBuf {
+/// Builds the Go program; Go knows what changed. It may be too old, or without its modules.
+fn build_go(go: &Path, version: Option<&str>) -> Outcome<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer");
     let out = profile_folder().join("interop").join(version.unwrap_or("newest"));
     let mut build = Command::new(go);
@@ -88,8 +87,7 @@ fn build_go(go: &Path, version: Option<&str>) -> PathBuf {
     if let Some(version) = version {
         build.arg(format!("-modfile={version}.mod")).args(["-tags", "oldest"]);
     }
-    run(build.arg("."));
-    out
+    run(build.arg(".")).map(|()| out)
 }
 
 /// The example is no part of what `cargo test --test interop` builds.
@@ -103,14 +101,14 @@ fn build_ours() -> PathBuf {
     build.args(["build", "--quiet", "--package", "rumormill-mio", "--example", "peer"]);
     build.args(["--profile", profile]).current_dir(env!("CARGO_MANIFEST_DIR"));
     // A test may have been built elsewhere than the environment says.
-    run(build.env("CARGO_TARGET_DIR", folder.parent().unwrap()));
+    run(build.env("CARGO_TARGET_DIR", folder.parent().unwrap())).unwrap();
     folder.join("examples/peer")
 }
 
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+fn run(command: &mut Command) -> Outcome {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed:\n{said}");
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {said}")) }
 }
 
 /// Impatient timings for one host. The copies are those of a LAN: the local preset's two of each

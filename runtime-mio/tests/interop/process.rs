@@ -12,7 +12,7 @@ use rumormill_mio::Clock;
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
 /// No wait lasts longer than this; none lasts this long when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a question is asked again that only polling can answer.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::members::REPAIR;
 use super::peers::{Kind, Peers};
 use super::process::{Outcome, Peer, hex, until};
 
@@ -257,7 +258,11 @@ pub(crate) fn versions(peers: &Peers, _: Kind) -> Outcome {
     }
     let mut members = Vec::new();
     for version in ["2", "3", "4", "5"] {
-        let mut us = ours(peers, &format!("us{version}"), &["--protocol", version])?;
+        let mut us = ours(
+            peers,
+            &format!("us{version}"),
+            &[&REPAIR[..], &["--protocol", version]].concat(),
+        )?;
         introduce(&mut us, &agents[0])?;
         for agent in &agents {
             agent.wait(&us.name, "alive")?;

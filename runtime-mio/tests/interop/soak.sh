@@ -41,10 +41,7 @@ ip netns add "$tag-hub" 2>/dev/null || skip "network namespaces"
 spaces+=("$tag-hub")
 
 clean_up() {
-    {
-        for pid in "${pids[@]}"; do kill -9 "$pid" || true; done
-        wait || true
-    } 2>/dev/null
+    for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
     for space in "${spaces[@]}"; do ip netns del "$space" 2>/dev/null || true; done
     rm -rf "$work"
 }
@@ -95,6 +92,8 @@ start() {
     ip netns exec "$tag-$name" "$program" --name "$name" --bind "$addr:7946" --profile lan \
         <"$work/$name.in" >"$work/$name" 2>"$work/$name.err" &
     pids+=($!)
+    # The shell need not tell that it was killed.
+    disown $!
     exec {fd}>"$work/$name.in"
     inputs[$name]=$fd
     names+=("$name")

@@ -20,9 +20,9 @@ pub struct GoSide {
 }
 
 impl GoSide {
-    /// Builds the program if need be and makes it know `size` members.
-    pub fn start(size: usize) -> Result<Self, String> {
-        let mut program = Command::new(build()?)
+    /// Starts the program and makes it know `size` members.
+    pub fn start(program: &Path, size: usize) -> Result<Self, String> {
+        let mut program = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -97,7 +97,8 @@ impl Drop for GoSide {
     }
 }
 
-fn build() -> Result<PathBuf, String> {
+/// Builds the program; an error if there is no Go to build it with.
+pub fn build() -> Result<PathBuf, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
     let program = me.with_file_name("go-memberlist");

@@ -76,13 +76,17 @@ pub trait Side {
 }
 
 fn main() -> ExitCode {
+    let go = go_side::build();
+    if let Err(why) = &go {
+        println!("skipped: Go memberlist: {why}");
+    }
     let mut sides: Vec<Vec<Box<dyn Side>>> = Vec::new();
     for size in SIZES {
         let mut of_size: Vec<Box<dyn Side>> =
             vec![Box::new(OurSide::new(size)), Box::new(FocaSide::new(size))];
-        match GoSide::start(size) {
-            Ok(go) => of_size.push(Box::new(go)),
-            Err(why) => println!("skipped: Go memberlist at {size} members: {why}"),
+        if let Ok(program) = &go {
+            let go = GoSide::start(program, size).expect("the Go program does what it is told");
+            of_size.push(Box::new(go));
         }
         sides.push(of_size);
     }
