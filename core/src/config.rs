@@ -598,4 +598,29 @@ mod tests {
             assert_eq!(Params::try_from(config).is_ok(), valid, "version {protocol_version}");
         }
     }
+
+    #[test]
+    fn networks_allow_what_memberlists_cases_say() {
+        let allowed = |networks: Option<&[&str]>, ip: &str| {
+            let networks =
+                networks.map(|list| list.iter().map(|network| network.parse().unwrap()).collect());
+            let config = Config { allowed_networks: networks, ..Config::lan() };
+            Params::try_from(config).unwrap().allows(ip.parse().unwrap())
+        };
+        let v4 = ["127.0.0.1", "127.0.0.5", "10.0.0.9", "172.16.0.7", "192.168.2.1", "8.8.8.8"];
+        let v6 = ["::1", "::2", "fe80::38bc:4dff:fe62:b1ae", "fc00::1", "2001:db8::1"];
+        for ip in v4 {
+            assert!(allowed(None, ip) && allowed(Some(&["0.0.0.0/0"]), ip), "{ip}");
+            assert!(!allowed(Some(&["::0/0"]), ip), "{ip}");
+        }
+        for ip in v6 {
+            assert!(allowed(None, ip) && allowed(Some(&["::0/0"]), ip), "{ip}");
+            assert!(!allowed(Some(&["0.0.0.0/0"]), ip), "{ip}");
+        }
+        let loopback = ["::1/128", "127.0.0.0/8"];
+        for ip in v4.into_iter().chain(v6) {
+            let is_loopback = ip == "::1" || ip.starts_with("127.");
+            assert_eq!(allowed(Some(&loopback), ip), is_loopback, "{ip}");
+        }
+    }
 }

@@ -11,19 +11,10 @@ use rumormill::wire::message::{Message, NodeAddr, Ping, Source};
 use rumormill::wire::msgpack::Blob;
 use rumormill::wire::packet::{Checksum, PacketWriter};
 use rumormill::{Cause, Config, Fact, Incarnation, MemberState, Node, Params, SeqNo};
-use util::{Accuse, Cluster, Sent, accusation, addr, encoded, name};
+use util::{Accuse, Cluster, Sent, accusation, addr, encoded, name, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
-
-fn still() -> Config {
-    Config {
-        probe_interval: None,
-        gossip_interval: None,
-        push_pull_interval: None,
-        ..Config::lan()
-    }
-}
 
 fn inject(cluster: &mut Cluster, index: usize, from: SocketAddr, packet: &[u8]) {
     cluster.act(index, |node, now| node.handle_packet(now, from, packet)).unwrap();
@@ -63,7 +54,7 @@ fn a_forged_goodbye_does_not_give_the_name_away() {
 
 #[test]
 fn a_dead_name_comes_back_from_another_address_after_the_reclaim_time() {
-    let config = Config { reclaim_after: Some(5 * SECOND), ..still() };
+    let config = Config { reclaim_after: Some(5 * SECOND), ..still(Config::lan()) };
     let mut cluster = Cluster::new(3, &config);
     cluster.join_pairwise();
     cluster.crash(2);
@@ -127,7 +118,7 @@ fn a_datagram_full_of_pings_buys_a_stranger_no_flood() {
 
 #[test]
 fn a_stranger_pays_for_its_answer_with_as_many_bytes() {
-    let mut cluster = Cluster::new(1, &still());
+    let mut cluster = Cluster::new(1, &still(Config::lan()));
     // As an array, without keys: Go understands it too.
     let tiny = [0, 0x91, 7];
     inject(&mut cluster, 0, addr(66), &tiny);
@@ -140,7 +131,7 @@ fn a_stranger_pays_for_its_answer_with_as_many_bytes() {
 
 #[test]
 fn a_forged_source_that_is_a_member_is_not_flooded_either() {
-    let mut cluster = Cluster::new(3, &still());
+    let mut cluster = Cluster::new(3, &still(Config::lan()));
     cluster.join_pairwise();
     cluster.sent.clear();
     let packet = full_of(&ping(Some(addr(1))));
@@ -221,7 +212,8 @@ fn nodes_that_speak_any_two_versions_form_one_cluster() {
 #[test]
 fn who_speaks_version_1_has_one_port_for_everybody() {
     for (version, port) in [(1, 7_946), (2, 9)] {
-        let mut cluster = Cluster::new(1, &Config { protocol_version: version, ..still() });
+        let mut cluster =
+            Cluster::new(1, &Config { protocol_version: version, ..still(Config::lan()) });
         let at = SocketAddr::from(([10, 0, 0, 9], 9));
         let alive = util::alive_message(1, at, 1);
         inject(&mut cluster, 0, at, &alive);

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use rumormill::wire::Sink;
 use rumormill::wire::message::{Message, MessageType};
 use rumormill::wire::packet::{Checksum, PacketWriter};
-use rumormill::{Cause, Channel, Config, Delivery, Fact, Key, Keyring, MemberState, Node};
+use rumormill::{
+    Cause, Channel, Config, Delivery, Fact, Incarnation, Key, Keyring, MemberState, Node,
+};
 use util::{Accuse, Cluster, accusation, addr, alive, blob, name, parts, ping_from, still};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -18,8 +20,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Node 0 alone, gossiping every 10 ms to all that it has heard of: nodes 1 and 2, who do not run.
 fn gossiping() -> Cluster {
-    let config =
-        Config { gossip_interval: Some(10 * MILLI), gossip_to_dead: 100 * MILLI, ..still() };
+    let config = Config {
+        gossip_interval: Some(10 * MILLI),
+        gossip_to_dead: 100 * MILLI,
+        ..still(Config::lan())
+    };
     let mut world = Cluster::new(1, &config);
     for index in 1..=2 {
         world.hear(0, index, &alive(index, |_| ()));
@@ -27,27 +32,53 @@ fn gossiping() -> Cluster {
     world
 }
 
-/// Who is told of a member that node 0 hears of now.
-fn told_of_news(world: &mut Cluster, newcomer: usize) -> Vec<usize> {
+/// Who is told that node 2 has restated itself. With two to tell, every tick reaches both.
+fn told_of_news(world: &mut Cluster, incarnation: u32) -> Vec<usize> {
     world.run_for(SECOND);
     assert_eq!(world.node(0).updates_waiting(), 0, "all older news was told");
     world.sent.clear();
-    world.hear(0, newcomer, &alive(newcomer, |_| ()));
+    world.hear(0, 2, &alive(2, |alive| alive.incarnation = Incarnation(incarnation)));
     world.run_for(SECOND);
     let told = |&to: &usize| world.sent.iter().any(|sent| sent.to == addr(to));
-    (1..newcomer).filter(told).collect()
+    (1..3).filter(told).collect()
 }
 
 #[test]
-fn the_living_and_suspects_are_told_and_those_who_left_never() {
+fn the_living_and_suspects_are_told() {
     let mut world = gossiping();
+    assert_eq!(told_of_news(&mut world, 2), [1, 2]);
+    world.hear(0, 2, &accusation(Accuse::Suspect, 1, 2, 1));
     assert_eq!(told_of_news(&mut world, 3), [1, 2]);
-    world.hear(0, 1, &accusation(Accuse::Suspect, 1, 2, 1));
-    world.hear(0, 2, &accusation(Accuse::Dead, 2, 2, 1));
+    assert_eq!(world.state(0, 1), Some(MemberState::Suspect));
+}
+
+#[test]
+fn those_who_left_are_never_told() {
+    let mut world = gossiping();
+    world.run_for(SECOND);
     world.sent.clear();
-    world.run_for(90 * MILLI);
-    assert!(world.sent.iter().any(|sent| sent.to == addr(1)));
-    assert!(!world.sent.iter().any(|sent| sent.to == addr(2)));
+    world.hear(0, 2, &accusation(Accuse::Dead, 2, 2, 1));
+    world.run_for(SECOND);
+    let told = |to: usize| world.sent.iter().any(|sent| sent.to == addr(to));
+    assert!(told(1) && !told(2));
+}
+
+/// The number of transmissions follows from it.
+#[test]
+fn the_dead_count_in_the_size_of_the_cluster() {
+    for (others, dead, transmissions) in [(9, 5, 8), (9, 0, 8), (4, 0, 4)] {
+        let mut world = Cluster::new(1, &still(Config::lan()));
+        for index in 1..=others {
+            world.hear(0, index, &alive(index, |_| ()));
+        }
+        for index in 5..5 + dead {
+            world.hear(0, 1, &accusation(Accuse::Dead, index, 1, 1));
+        }
+        world.settle(0, 1);
+        world.hear(0, 1, &alive(1, |alive| alive.incarnation = Incarnation(2)));
+        let told = (0..20).filter(|_| !world.news(0, 1).is_empty()).count();
+        assert_eq!(told, transmissions, "{others} others, {dead} of them dead");
+    }
 }
 
 #[test]
@@ -58,7 +89,7 @@ fn the_dead_are_told_for_a_while() {
         world.hear(0, 2, &accusation(Accuse::Dead, 1, 2, 1));
         world.run_for(dead_for);
         world.sent.clear();
-        world.hear(0, 3, &alive(3, |_| ()));
+        world.hear(0, 2, &alive(2, |alive| alive.incarnation = Incarnation(2)));
         world.run_for(40 * MILLI);
         let told = world.sent.iter().any(|sent| sent.to == addr(1));
         assert_eq!(told, is_told, "dead for {dead_for:?}");
@@ -68,7 +99,7 @@ fn the_dead_are_told_for_a_while() {
 #[test]
 fn a_tick_without_news_sends_nothing() {
     let mut world = gossiping();
-    told_of_news(&mut world, 3);
+    told_of_news(&mut world, 2);
     world.sent.clear();
     world.run_for(SECOND);
     assert!(world.sent.is_empty());
@@ -76,7 +107,7 @@ fn a_tick_without_news_sends_nothing() {
 
 #[test]
 fn an_answer_to_a_member_carries_news_and_one_to_a_stranger_does_not() {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     for (from, news) in [(1, 2), (9, 0)] {
         world.hear(0, from, &ping_from(0, from));
@@ -89,7 +120,7 @@ fn an_answer_to_a_member_carries_news_and_one_to_a_stranger_does_not() {
 
 #[test]
 fn three_pings_in_one_datagram_get_three_acks() {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     let ping = ping_from(0, 1);
     let mut buf = [0; 1_400];
@@ -110,8 +141,11 @@ fn three_pings_in_one_datagram_get_three_acks() {
 /// answers never do.
 #[test]
 fn checksums_are_where_memberlist_has_them() {
-    let config =
-        Config { gossip_interval: Some(10 * MILLI), probe_interval: Some(SECOND), ..still() };
+    let config = Config {
+        gossip_interval: Some(10 * MILLI),
+        probe_interval: Some(SECOND),
+        ..still(Config::lan())
+    };
     let mut world = Cluster::new(1, &config);
     for (index, protocol_max) in [(1, 5), (2, 4)] {
         let vsn = [1, protocol_max, 2, 0, 0, 0];

@@ -13,14 +13,17 @@ use std::time::Duration;
 use rumormill::wire::message::{Ack, IndirectPing, Message, Nack};
 use rumormill::wire::msgpack::Blob;
 use rumormill::{Cause, Config, Instant, MemberState, SeqNo};
-use util::{Accuse, Cluster, Sent, accusation, addr, alive, blob, encoded, name, parts, still};
+use util::{
+    Accuse, Cluster, Sent, accusation, addr, alive, blob, encoded, indirect_ping, name, parts,
+    still,
+};
 
 const MILLI: Duration = Duration::from_millis(1);
 const INTERVAL: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_millis(10);
 
 fn probing() -> Config {
-    Config { probe_interval: Some(INTERVAL), probe_timeout: TIMEOUT, ..still() }
+    Config { probe_interval: Some(INTERVAL), probe_timeout: TIMEOUT, ..still(Config::lan()) }
 }
 
 /// Node 0 and this many others that understand protocols up to `protocol_max`.
@@ -157,17 +160,6 @@ fn an_answer_counts_while_its_probe_runs_and_once() {
 #[test]
 fn a_relay_forgets_a_request_after_its_timeout() {
     let mut world = prober(2, 5);
-    let (one, request) = (name(1), SeqNo(9));
-    let ask = |nack| {
-        encoded(&Message::IndirectPing(IndirectPing {
-            seq: request,
-            target: blob(&[10, 0, 0, 2]),
-            port: 7_946,
-            node: one.as_bytes().into(),
-            nack,
-            source: Default::default(),
-        }))
-    };
     let relayed = |world: &Cluster| {
         let sent = world.sent.iter().find(|sent| sent.cause == Cause::RelayedProbe).unwrap();
         let Message::Ping(ping) = &parts(&sent.bytes)[0] else { panic!("a probe is a ping") };
@@ -177,9 +169,9 @@ fn a_relay_forgets_a_request_after_its_timeout() {
         [(false, TIMEOUT - MILLI, 1), (false, TIMEOUT, 0), (true, TIMEOUT, 1)]
     {
         world.sent.clear();
-        world.hear(0, 2, &ask(nack));
+        world.hear(0, 2, &indirect_ping(1, 9, nack));
         let ours = relayed(&world);
-        assert_ne!(ours, request, "the relay counts for itself");
+        assert_ne!(ours, SeqNo(9), "the relay counts for itself");
         world.run_for(delay);
         ack(&mut world, 1, ours);
         let to_requester = world.sent.iter().filter(|sent| sent.to == addr(2));
@@ -242,8 +234,10 @@ fn an_answered_probe_improves_the_score() {
 /// A cluster of `size` in which member 1 has just been accused by member 2. Nobody is probed, so
 /// that node 0 is no accuser; its interval then counts as one second.
 fn accused(size: usize) -> Cluster {
-    let mut world =
-        Cluster::new(1, &Config { suspicion_mult: 5, suspicion_max_mult: 2, ..still() });
+    let mut world = Cluster::new(
+        1,
+        &Config { suspicion_mult: 5, suspicion_max_mult: 2, ..still(Config::lan()) },
+    );
     for index in 1..size {
         world.hear(0, index, &alive(index, |_| ()));
     }

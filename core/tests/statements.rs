@@ -29,7 +29,7 @@ fn world_with(config: &Config) -> Cluster {
 }
 
 fn world() -> Cluster {
-    world_with(&still())
+    world_with(&still(Config::lan()))
 }
 
 fn alive_at(index: usize, incarnation: u32) -> Vec<u8> {
@@ -84,7 +84,8 @@ fn told(world: &mut Cluster) -> Vec<&'static str> {
 
 #[test]
 fn a_new_node_knows_itself_alone() {
-    let config = Config { protocol_version: 3, delegate_version: [1, 4, 2], ..still() };
+    let config =
+        Config { protocol_version: 3, delegate_version: [1, 4, 2], ..still(Config::lan()) };
     let mut world = Cluster::new(1, &config);
     assert_eq!((world.node(0).members().count(), world.node(0).live_members()), (1, 1));
     let me = world.node(0).local();
@@ -186,7 +187,7 @@ fn a_claim_to_ones_own_name_from_elsewhere_is_a_conflict_and_not_refuted() {
 
 #[test]
 fn another_address_is_a_conflict_until_the_dead_may_be_replaced() {
-    let config = Config { reclaim_after: Some(10 * MILLI), ..still() };
+    let config = Config { reclaim_after: Some(10 * MILLI), ..still(Config::lan()) };
     let mut world = world_with(&config);
     let elsewhere = alive(1, |alive| {
         alive.incarnation = Incarnation(2);
@@ -254,7 +255,7 @@ fn nobody_knows_a_stranger_who_is_accused() {
 
 #[test]
 fn a_suspect_is_passed_on_and_its_death_replaces_that() {
-    let config = Config { probe_interval: None, suspicion_mult: 1, ..still() };
+    let config = Config { probe_interval: None, suspicion_mult: 1, ..still(Config::lan()) };
     let mut world = world_with(&config);
     suspect(&mut world, 1, 1);
     assert_eq!(belief(&world, 1), Some((MemberState::Suspect, 0, 1)));
@@ -326,7 +327,7 @@ fn an_accusation_that_could_not_be_refuted_is_ignored_and_every_other_is_survive
     ] {
         for (accuse, from) in [(Accuse::Suspect, 2), (Accuse::Dead, 2), (Accuse::Dead, 1)] {
             // Node 1 hears it of itself.
-            let mut victim = Cluster::with(2, |_| still());
+            let mut victim = Cluster::with(2, |_| still(Config::lan()));
             victim.hear(1, 2, &accusation(accuse, 1, from, incarnation));
             assert_eq!(victim.node(1).local().incarnation.0, answer.unwrap_or(1));
             // Node 0 hears it of node 1, and what that answers.
@@ -385,7 +386,7 @@ fn a_member_that_forgot_its_own_incarnation_refutes_what_others_remember() {
 /// Its own probes are what a node has left against a member that is believed whatever it says.
 #[test]
 fn a_member_at_the_highest_incarnation_is_still_found_dead() {
-    let config = Config { probe_interval: Config::lan().probe_interval, ..still() };
+    let config = Config { probe_interval: Config::lan().probe_interval, ..still(Config::lan()) };
     let mut world = world_with(&config);
     world.hear(0, 1, &alive_at(1, WINDOW));
     let is_dead = |world: &Cluster| world.state(0, 1) == Some(MemberState::Dead);

@@ -27,7 +27,7 @@ struct Victim {
 
 impl Victim {
     fn new() -> Self {
-        let mut world = Cluster::new(1, &still());
+        let mut world = Cluster::new(1, &still(Config::lan()));
         for index in 1..=3 {
             world.hear(0, index, &alive(index, |_| ()));
         }

@@ -19,12 +19,12 @@ fn ring() -> Keyring {
 
 /// Node 0 alone, with a key.
 fn sealed_world() -> Cluster {
-    Cluster::new(1, &Config { keyring: ring(), ..still() })
+    Cluster::new(1, &Config { keyring: ring(), ..still(Config::lan()) })
 }
 
 /// Node 0 alone, without.
 fn plain_world() -> Cluster {
-    Cluster::new(1, &still())
+    Cluster::new(1, &still(Config::lan()))
 }
 
 fn sealed(version: Version, aad: &[u8], text: &[u8]) -> Vec<u8> {
@@ -151,7 +151,7 @@ fn plaintext_is_taken_only_while_migrating_and_garbage_not_even_then() {
     let news = alive(1, |_| ());
     let mut world = sealed_world();
     assert!(matches!(packet_refusal(&mut world, &news), PacketError::Sealed(_)));
-    let config = Config { keyring: ring(), verify_incoming: false, ..still() };
+    let config = Config { keyring: ring(), verify_incoming: false, ..still(Config::lan()) };
     let mut migrating = Cluster::new(1, &config);
     let error = packet_refusal(&mut migrating, &[1; 100]);
     assert!(matches!(error, PacketError::Message(_)), "{error:?}");
@@ -275,7 +275,7 @@ fn a_frame_with_bad_padding_is_refused() {
 /// §9.3: `compress.Buf` that claims up to 4 GiB.
 #[test]
 fn a_compressed_message_is_held_to_the_limit_of_a_message() {
-    let config = Config { stream_message_max: 1 << 16, ..still() };
+    let config = Config { stream_message_max: 1 << 16, ..still(Config::lan()) };
     let mut world = Cluster::new(1, &config);
     let (stream, served) = world.hear_stream(0, b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\xff\xff\xff\xff");
     assert_eq!(served, Ok(()));

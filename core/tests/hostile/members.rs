@@ -11,7 +11,7 @@ use crate::util::{Accuse, Cluster, accusation, addr, alive, blob, exchange, name
 const SECOND: Duration = Duration::from_secs(1);
 
 fn world() -> Cluster {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     world.settle(0, 1);
     world
@@ -153,7 +153,7 @@ fn a_forged_goodbye_is_refuted() {
 /// application does not fetch is bounded.
 #[test]
 fn flapping_meta_costs_one_place_in_the_queue_and_a_bounded_number_of_events() {
-    let config = Config { events_max: 16, ..still() };
+    let config = Config { events_max: 16, ..still(Config::lan()) };
     let mut world = Cluster::new(1, &config);
     world.facts(0);
     for incarnation in 1..10_000_u32 {

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rumormill::wire::message::{Ack, IndirectPing, Message, MessageType, Ping, Source};
+use rumormill::wire::message::{Ack, Message, MessageType, Ping, Source};
 use rumormill::wire::msgpack::Blob;
 use rumormill::wire::packet::PacketError;
 use rumormill::{
     BootEpoch, Cause, Config, Fact, Identity, Incarnation, Instant, Node, Output, Params, SeqNo,
 };
 
-use crate::util::{Cluster, addr, alive, blob, encoded, name, parts, ping_from, still};
+use crate::util::{
+    Cluster, addr, alive, blob, encoded, indirect_ping, name, parts, ping_from, still,
+};
 
 /// Node 0 alone, who knows nodes 1 and 2 and has told all that it knows.
 fn world() -> Cluster {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     for index in 1..=2 {
         world.hear(0, index, &alive(index, |_| ()));
     }
@@ -73,7 +75,7 @@ fn datagrams_with_another_label_are_dropped_and_counted() {
     let labelled = [b"\xf4\x04blue", &news[..]].concat();
     assert_eq!(refusal(&mut world, &labelled), PacketError::LabelMismatch);
     assert_eq!(world.node(0).stats().label_mismatches, 1);
-    let blue = Config { label: b"blue".to_vec(), ..still() };
+    let blue = Config { label: b"blue".to_vec(), ..still(Config::lan()) };
     let mut cluster = Cluster::new(1, &blue);
     for packet in [news, [b"\xf4\x05green", &labelled[6..]].concat()] {
         let refused = cluster.act(0, |node, now| node.handle_packet(now, addr(1), &packet));
@@ -226,30 +228,17 @@ fn a_source_address_of_an_odd_length_is_ignored() {
     }
 }
 
-fn request(target: usize, seq: u32) -> Vec<u8> {
-    let node = name(target);
-    let ip = [10, 0, 0, target as u8 + 1];
-    encoded(&Message::IndirectPing(IndirectPing {
-        seq: SeqNo(seq),
-        target: blob(&ip),
-        port: 7_946,
-        node: node.as_bytes().into(),
-        nack: false,
-        source: Source::default(),
-    }))
-}
-
 /// §9.1: a storm of requests to probe.
 #[test]
 fn probes_for_others_are_limited_in_number() {
     let mut world = world();
     for seq in 0..300 {
-        world.hear(0, 9, &request(1, seq));
+        world.hear(0, 9, &indirect_ping(1, seq, false));
     }
     let stats = world.node(0).stats();
     assert_eq!((stats.relays, stats.relays_refused, world.sent.len()), (256, 44, 256));
     world.run_for(Config::lan().probe_timeout);
-    world.hear(0, 9, &request(1, 300));
+    world.hear(0, 9, &indirect_ping(1, 300, false));
     assert_eq!(world.node(0).stats().relays, 257, "their time is over");
 }
 
@@ -257,7 +246,7 @@ fn probes_for_others_are_limited_in_number() {
 #[test]
 fn a_requester_may_be_the_target() {
     let mut world = world();
-    world.hear(0, 1, &request(1, 5));
+    world.hear(0, 1, &indirect_ping(1, 5, false));
     let sent = world.sent.last().unwrap();
     assert_eq!((sent.to, sent.cause), (addr(1), Cause::RelayedProbe));
 }

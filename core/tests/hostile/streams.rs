@@ -13,7 +13,7 @@ use rumormill::{Config, Fact, MemberState, SeqNo, StreamFailure, StreamId, Strea
 use crate::util::{Cluster, addr, alive, encoded, exchange, name, statement, still};
 
 fn world() -> Cluster {
-    let mut world = Cluster::new(1, &still());
+    let mut world = Cluster::new(1, &still(Config::lan()));
     world.hear(0, 1, &alive(1, |_| ()));
     world.settle(0, 1);
     world
@@ -116,7 +116,7 @@ fn negative_and_huge_counts_are_refused_before_anything_follows() {
 /// §9.3: endless records in the clear.
 #[test]
 fn an_endless_list_ends_at_the_limit_of_a_message() {
-    let config = Config { stream_message_max: 1 << 16, ..still() };
+    let config = Config { stream_message_max: 1 << 16, ..still(Config::lan()) };
     let mut world = Cluster::new(1, &config);
     let mut header = Vec::new();
     PushPullHeader { nodes: 1 << 20, user_state_len: 0, join: true }.encode(&mut header).unwrap();
@@ -172,7 +172,7 @@ fn a_ping_on_a_stream_is_answered_unless_it_is_for_another() {
 #[test]
 fn a_refusal_is_told_in_few_words_whatever_its_length() {
     for len in [300, 60_000] {
-        let mut cluster = Cluster::new(2, &still());
+        let mut cluster = Cluster::new(2, &still(Config::lan()));
         cluster.cut(0, 1);
         cluster.act(1, |node, now| node.join(now, &[addr(0)]));
         cluster.run_for(Duration::from_millis(100));
@@ -193,7 +193,7 @@ fn a_refusal_is_told_in_few_words_whatever_its_length() {
 
 /// §9.3: type 13 or others as a request.
 #[test]
-fn answers_and_packets_types_as_requests_are_closed() {
+fn answers_and_types_of_packets_as_requests_are_closed() {
     for kind in (0..=255_u8).filter(|kind| ![0, 2, 6, 8, 13, 244].contains(kind)) {
         let (stream, served) = world().hear_stream(0, &[kind, 0x80]);
         assert!(served.is_err(), "type {kind} on {stream:?}");

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rumormill::wire::message::{
-    Accusation, Alive, Message, NodeAddr, NodeState, Ping, PushPullHeader, Source, WireState,
+    Accusation, Alive, IndirectPing, Message, NodeAddr, NodeState, Ping, PushPullHeader, Source,
+    WireState,
 };
 use rumormill::wire::msgpack::Blob;
 use rumormill::wire::stream::StreamError;
@@ -17,6 +18,17 @@ use rumormill::{
     BootEpoch, Config, Event, Fact, Identity, Incarnation, Instant, MemberState, Node, NodeName,
     Output, Params, SeqNo, StreamId, StreamInput,
 };
+
+/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
+pub fn still(config: Config) -> Config {
+    Config {
+        probe_interval: None,
+        gossip_interval: None,
+        push_pull_interval: None,
+        heal_interval: None,
+        ..config
+    }
+}
 
 /// What travels.
 enum Parcel {
@@ -103,17 +115,6 @@ pub fn identity(index: usize, boot: u32) -> Identity {
     }
 }
 
-/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
-pub fn still() -> Config {
-    Config {
-        probe_interval: None,
-        gossip_interval: None,
-        push_pull_interval: None,
-        heal_interval: None,
-        ..Config::lan()
-    }
-}
-
 /// What node `index` would say about itself, with some of it changed.
 pub fn alive(index: usize, change: impl FnOnce(&mut Alive<'static>)) -> Vec<u8> {
     let mut alive = statement(index);
@@ -145,6 +146,19 @@ pub fn ping_from(index: usize, from: usize) -> Vec<u8> {
     let source =
         Source { addr: from.ip_bytes().into(), port: from.port, node: from_name.as_bytes().into() };
     encoded(&Message::Ping(Ping { seq: SeqNo(7), node: node.as_bytes().into(), source }))
+}
+
+/// Asks for a probe of node `target` with this number.
+pub fn indirect_ping(target: usize, seq: u32, nack: bool) -> Vec<u8> {
+    let (node, addr) = (name(target), NodeAddr::from(addr(target)));
+    encoded(&Message::IndirectPing(IndirectPing {
+        seq: SeqNo(seq),
+        target: addr.ip_bytes().into(),
+        port: addr.port,
+        node: node.as_bytes().into(),
+        nack,
+        source: Source::default(),
+    }))
 }
 
 /// Half of a push/pull that lists members by index, incarnation and state.
