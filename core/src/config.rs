@@ -4,10 +4,11 @@
 //! operators find what they know. What memberlist switches off with a zero is an [`Option`] here.
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ops::Deref;
 use core::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::wire::keyring::Keyring;
@@ -82,6 +83,13 @@ pub struct Config {
     /// How long to wait for a direct ack before asking others; set it to the 99th percentile of
     /// the round trip. Must lie below `probe_interval`.
     pub probe_timeout: Duration,
+    /// Whether a member that did not answer in time is also probed over a stream, while others are
+    /// asked: it tells a network that loses datagrams from a dead member. memberlist can switch
+    /// this off for single members too, for transports that cannot dial them; an address that
+    /// nobody can dial is merely no contact, so this node needs no such list.
+    pub stream_pings: bool,
+    /// Whether each direct ack in time is told as [`Fact::Probed`](crate::Fact::Probed).
+    pub probe_events: bool,
     /// How many members to ask for an indirect probe, 0 to 16. Each is one more path around a lossy
     /// link and up to four datagrams more per failed direct probe.
     pub indirect_checks: usize,
@@ -116,9 +124,22 @@ pub struct Config {
     /// Longest pause between two attempts to reach a seed.
     pub join_retry_max: Duration,
 
-    /// A dead name may come back from another address after this long; `None` never (a name that
-    /// left may, at once).
+    /// A dead name may come back from another address after this long; `None` never. A name that
+    /// left may when its owner had time to contradict the goodbye, if it did not say it itself:
+    /// the shortest suspicion.
     pub reclaim_after: Option<Duration>,
+    /// Whether the application is asked about every newcomer, returning member and takeover of a
+    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin).
+    pub ask_joins: bool,
+    /// Whether the application is asked before a join merges two clusters, on either side, as
+    /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join
+    /// that is refused here succeeds there: it got our list before.
+    pub ask_merges: bool,
+    /// The networks that members may be in, at most [`NETWORKS_MAX`]; `None` allows all. It holds
+    /// for alive statements only: for the sender of the datagram and for the address stated. An
+    /// IPv4 network covers its mapped addresses too. This node itself is always a member, also
+    /// outside of them: ask [`Params::allows`] first.
+    pub allowed_networks: Option<Vec<IpNet>>,
     /// The protocol version that this node speaks, 1 to 5. memberlist's default is 2 everywhere.
     pub protocol_version: u8,
     /// The application's protocol as (min, max, current). All members of a cluster must be
@@ -185,6 +206,9 @@ pub struct Config {
     pub stream_buffers_max: usize,
 }
 
+/// Most networks in [`Config::allowed_networks`]: each costs a comparison per alive statement.
+pub const NETWORKS_MAX: usize = 256;
+
 /// Most static links of a node. Each forwarded rumour costs one datagram per link at once.
 pub const NEIGHBORS_MAX: usize = 64;
 
@@ -195,6 +219,8 @@ impl Config {
         Self {
             probe_interval: Some(Duration::from_secs(1)),
             probe_timeout: Duration::from_millis(500),
+            stream_pings: true,
+            probe_events: false,
             indirect_checks: 3,
             suspicion_mult: 4,
             suspicion_max_mult: 6,
@@ -208,6 +234,9 @@ impl Config {
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
             reclaim_after: None,
+            ask_joins: false,
+            ask_merges: false,
+            allowed_networks: None,
             protocol_version: 2,
             delegate_version: [0; 3],
             label: Vec::new(),
@@ -362,6 +391,14 @@ impl Params {
         self.0
     }
 
+    /// Whether [`Config::allowed_networks`] lets a member be at this address.
+    #[must_use]
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        let Some(networks) = &self.0.allowed_networks else { return true };
+        let ip = ip.to_canonical();
+        networks.iter().any(|network| network.contains(&ip))
+    }
+
     /// Largest datagram, and so the smallest buffer for [`Node::poll_output`](crate::Node::poll_output),
     /// in bytes.
     #[must_use]
@@ -437,6 +474,7 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
 fn check_numbers(config: &Config) -> Result<(), ConfigError> {
     const MULT: (usize, usize) = (1, 64);
     let small = |value: u32| value as usize;
+    let networks = config.allowed_networks.as_ref().map_or(1, Vec::len);
     let knobs = [
         ("indirect_checks", config.indirect_checks, (0, 16)),
         ("suspicion_mult", small(config.suspicion_mult), MULT),
@@ -448,6 +486,7 @@ fn check_numbers(config: &Config) -> Result<(), ConfigError> {
         ("protocol_version", usize::from(config.protocol_version), wire::PROTOCOL_VERSIONS),
         ("label length", config.label.len(), (0, packet::LABEL_LEN_MAX)),
         ("packet_size_max", config.packet_size_max, packet::PACKET_SIZES),
+        ("number of allowed_networks", networks, (1, NETWORKS_MAX)),
         ("number of neighbors", config.neighbors.len(), (0, NEIGHBORS_MAX)),
         ("members_max", config.members_max, (2, 1 << 24)),
         ("rumor_queue_bytes_max", config.rumor_queue_bytes_max, (1 << 16, 1 << 30)),

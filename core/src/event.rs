@@ -9,7 +9,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::identity::{Channel, Incarnation, NodeName};
+use crate::identity::{AskId, Channel, Incarnation, NodeName};
+use crate::member::MemberState;
 use crate::rumor::RumorId;
 use crate::time::Instant;
 
@@ -70,6 +71,23 @@ pub enum Fact {
         /// The incarnation that it refuted with.
         incarnation: Incarnation,
     },
+    /// A member acked a direct probe in time; told with
+    /// [`Config::probe_events`](crate::Config::probe_events) only.
+    Probed {
+        /// Who.
+        name: NodeName,
+        /// How long it took, unlike [`Member::rtt`](crate::Member::rtt) not smoothed.
+        rtt: Duration,
+        /// What its application put into the ack; see
+        /// [`Node::set_ack_payload`](crate::Node::set_ack_payload).
+        payload: Bytes,
+    },
+    /// A member answers over streams, but no datagram gets through, neither directly nor by way of
+    /// others: a firewall, perhaps. It stays a member. Told for every such probe.
+    DatagramsLost {
+        /// Who.
+        name: NodeName,
+    },
     /// A member is dead.
     Failed {
         /// Who.
@@ -92,6 +110,39 @@ pub enum Fact {
     Reaped {
         /// Who.
         name: NodeName,
+    },
+    /// Somebody whom this node does not know as a live member says that it is alive: a newcomer,
+    /// one who was dead or left, or another address that takes over a name that is free. Answer
+    /// with [`Node::answer`](crate::Node::answer) within
+    /// [`ASK_TIMEOUT`](crate::ASK_TIMEOUT), or it counts as refused; until then nothing of it is
+    /// believed or passed on. Told with [`Config::ask_joins`](crate::Config::ask_joins) only.
+    AskJoin {
+        /// Name this in the answer.
+        ask: AskId,
+        /// Who.
+        name: NodeName,
+        /// Where it says it is.
+        addr: SocketAddr,
+        /// What it says about itself.
+        meta: Arc<[u8]>,
+    },
+    /// A cluster wants to merge with ours, or the one that this node joins does. Answer with
+    /// [`Node::answer`](crate::Node::answer) within the shorter of
+    /// [`ASK_TIMEOUT`](crate::ASK_TIMEOUT) and
+    /// [`Config::stream_timeout`](crate::Config::stream_timeout), or it counts as refused. Told
+    /// with [`Config::ask_merges`](crate::Config::ask_merges) only.
+    AskMerge {
+        /// Name this in the answer.
+        ask: AskId,
+        /// The other end of the stream.
+        peer: SocketAddr,
+        /// The seed, if it is this node that joins.
+        seed: Option<SocketAddr>,
+        /// The members of the other side, dead ones included, up to
+        /// [`ASK_MEMBERS_MAX`](crate::ASK_MEMBERS_MAX).
+        members: Vec<RemoteMember>,
+        /// How many the other side lists in all.
+        total: u32,
     },
     /// Two nodes use one name. The first one keeps it.
     Conflict {
@@ -171,6 +222,19 @@ pub enum Fact {
     },
 }
 
+/// A member as a peer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteMember {
+    /// Its name.
+    pub name: NodeName,
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// What the peer believes about it.
+    pub state: MemberState,
+    /// The application's bytes about it. The merge drops who has more than 512.
+    pub meta: Bytes,
+}
+
 /// Who sent a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
@@ -202,6 +266,8 @@ pub enum StreamFailure {
     Refused(String),
     /// This node holds as many streams as it may.
     TooManyStreams,
+    /// This node's application refused the merge, or did not answer in time.
+    Vetoed,
 }
 
 impl core::fmt::Display for StreamFailure {
@@ -212,6 +278,7 @@ impl core::fmt::Display for StreamFailure {
             Self::Answer(error) => error.fmt(f),
             Self::Refused(words) => write!(f, "it refused: {words}"),
             Self::TooManyStreams => f.write_str("too many streams are open"),
+            Self::Vetoed => f.write_str("this side does not want to merge with that cluster"),
         }
     }
 }

@@ -39,6 +39,16 @@ impl Keyed {
         hasher.finish()
     }
 
+    /// The hash of several strings one after the other; each is told from the next.
+    pub(crate) fn parts(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = self.0;
+        for part in parts {
+            hasher.write_u64(part.len() as u64);
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+
     pub(crate) fn addr(&self, addr: SocketAddr) -> u64 {
         let mut hasher = self.0;
         match addr {

@@ -122,6 +122,16 @@ impl fmt::Display for StreamId {
     }
 }
 
+/// A question that this node asked its application; unique for the life of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub(crate) u64);
+
+impl fmt::Display for AskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a{}", self.0)
+    }
+}
+
 /// What makes a node itself.
 #[derive(Clone, Debug)]
 pub struct Identity {

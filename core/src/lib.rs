@@ -115,14 +115,18 @@ mod suspicion;
 mod time;
 pub mod wire;
 
-pub use config::{Config, ConfigError, Mode, NEIGHBORS_MAX, Params, Stagger};
-pub use event::{Delivery, Event, Fact, Sender, StreamFailure};
+pub use config::{Config, ConfigError, Mode, NEIGHBORS_MAX, NETWORKS_MAX, Params, Stagger};
+pub use event::{Delivery, Event, Fact, RemoteMember, Sender, StreamFailure};
 pub use identity::{
-    BootEpoch, Channel, Identity, Incarnation, NAME_LEN_MAX, NameError, NodeName, SeqNo, StreamId,
+    AskId, BootEpoch, Channel, Identity, Incarnation, NAME_LEN_MAX, NameError, NodeName, SeqNo,
+    StreamId,
 };
+pub use ipnet::IpNet;
 pub use member::{Member, MemberState};
 pub use node::{
+    ACK_PAYLOAD_MAX, ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, AckPayloadTooLong,
     BroadcastError, Cause, Datagram, MetaError, Node, Output, SendError, Stats, StreamInput,
+    Verdict,
 };
 pub use push_pull::SEEDS_MAX;
 pub use rumor::{RumorId, ShortId};

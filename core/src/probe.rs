@@ -3,7 +3,7 @@
 //! ```text
 //! t0                 t0 + timeout            t0 + interval * (score + 1)
 //! ping ──────────────► no ack: ask k others ──► nobody got through: suspect
-//!        ack: done              ack: done
+//!        ack: done     and dial it: ack: done   but the stream did: datagrams are lost
 //! ```
 //!
 //! It knows no clock and sends nothing; `node` asks it what the moment calls for.
@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::identity::{Incarnation, SeqNo};
+use crate::identity::{Incarnation, SeqNo, StreamId};
 use crate::member::MemberId;
 use crate::time::Instant;
 
@@ -23,10 +23,15 @@ pub(crate) struct Probe {
     pub(crate) seq: SeqNo,
     /// The incarnation that a failure will accuse.
     pub(crate) incarnation: Incarnation,
+    started_at: Instant,
     direct_until: Instant,
     until: Instant,
     phase: Phase,
     relays: SmallVec<[Relay; 4]>,
+    /// The same ping over a stream, as long as it is under way.
+    pub(crate) stream: Option<StreamId>,
+    /// It was answered over the stream.
+    answered_on_stream: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub(crate) enum Due {
     Wait,
     /// The direct ack is late: ask others.
     AskOthers,
+    /// No datagram got through, but the stream did.
+    StreamOnly,
     /// Nobody got through.
     Failed,
 }
@@ -74,11 +81,32 @@ impl Probe {
             target,
             seq,
             incarnation,
+            started_at: now,
             direct_until: now + timeout,
             until: now + scaled_interval,
             phase: Phase::Direct,
             relays: SmallVec::new(),
+            stream: None,
+            answered_on_stream: false,
         }
+    }
+
+    /// When its time is over.
+    pub(crate) const fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The round trip that an ack arriving now has measured; `None` when others may have brought
+    /// it, or when it is so late that it would have been given up.
+    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
+        let direct = self.phase == Phase::Direct && now < self.direct_until;
+        direct.then(|| now.saturating_since(self.started_at))
+    }
+
+    /// The member answered over the stream. That counts at the end only: until then a datagram may
+    /// still come, and tells more.
+    pub(crate) fn on_stream_ack(&mut self) {
+        self.answered_on_stream = true;
     }
 
     /// When [`due`](Self::due) will say something else than it did last.
@@ -91,6 +119,7 @@ impl Probe {
 
     pub(crate) fn due(&self, now: Instant) -> Due {
         match self.phase {
+            _ if now >= self.until && self.answered_on_stream => Due::StreamOnly,
             _ if now >= self.until => Due::Failed,
             Phase::Direct if now >= self.direct_until => Due::AskOthers,
             Phase::Direct | Phase::Indirect => Due::Wait,
@@ -160,6 +189,24 @@ mod tests {
         probe.go_indirect();
         assert_eq!((probe.due(at(999)), probe.deadline()), (Due::Wait, at(1_000)));
         assert_eq!(probe.due(at(1_000)), Due::Failed);
+    }
+
+    #[test]
+    fn an_answer_over_the_stream_counts_when_no_datagram_came() {
+        let mut probe = probe(members(1)[0]);
+        probe.go_indirect();
+        probe.on_stream_ack();
+        assert_eq!(probe.due(at(999)), Due::Wait);
+        assert_eq!(probe.due(at(1_000)), Due::StreamOnly);
+    }
+
+    #[test]
+    fn a_round_trip_is_measured_by_a_direct_ack_in_time() {
+        let mut probe = probe(members(1)[0]);
+        assert_eq!(probe.round_trip(at(499)), Some(499 * MILLI));
+        assert_eq!(probe.round_trip(at(500)), None, "too late");
+        probe.go_indirect();
+        assert_eq!(probe.round_trip(at(499)), None, "somebody else may have brought it");
     }
 
     #[test]

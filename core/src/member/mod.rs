@@ -6,6 +6,7 @@
 pub(crate) mod ring;
 pub(crate) mod table;
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,7 +18,7 @@ use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-pub(crate) use table::{MemberId, Record, Table};
+pub(crate) use table::{MemberId, Record, Rtt, Table};
 
 /// What a node believes about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,9 @@ pub struct Member<'a> {
     pub versions: Versions,
     /// Its boot epoch and capabilities, if it runs Rumormill and says so.
     pub advert: Option<Advert>,
+    /// The round trip of this node's probes of it, smoothed by 7/8; `None` until one was measured
+    /// at its present address in its present life. Includes what both runtimes let a datagram wait.
+    pub rtt: Option<Duration>,
 }
 
 /// An alive statement whose fields make sense; the rules of the protocol page §9.2.
@@ -80,6 +84,36 @@ pub(crate) struct Claim<'a> {
     pub(crate) incarnation: Incarnation,
     pub(crate) meta: &'a [u8],
     pub(crate) versions: Versions,
+}
+
+/// A claim that outlives its packet.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedClaim {
+    pub(crate) name: NodeName,
+    pub(crate) addr: NodeAddr,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) meta: Arc<[u8]>,
+    pub(crate) versions: Versions,
+}
+
+impl OwnedClaim {
+    /// `None` for a name that no node can have, which a checked claim has not.
+    pub(crate) fn copy(claim: &Claim<'_>) -> Option<Self> {
+        let Claim { name, addr, incarnation, meta, versions } = *claim;
+        let name = NodeName::new(name).ok()?;
+        Some(Self { name, addr, incarnation, meta: meta.into(), versions })
+    }
+
+    pub(crate) fn as_claim(&self) -> Claim<'_> {
+        let Self { name, addr, incarnation, meta, versions } = self;
+        Claim {
+            name: name.as_bytes(),
+            addr: *addr,
+            incarnation: *incarnation,
+            meta,
+            versions: *versions,
+        }
+    }
 }
 
 /// Why an alive statement makes no sense. It is dropped and counted; nothing changes.
@@ -168,8 +202,23 @@ pub(crate) enum AliveVerdict {
     Update,
     /// About us, and not what we said.
     Refute,
+    /// Takes over a name that left so recently that its owner may yet contradict the goodbye.
+    Doubtful {
+        /// When it will have had the time.
+        until: Instant,
+    },
     /// Two nodes use one name.
     Conflict,
+}
+
+/// When a name is free for another address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reclaim {
+    /// After it died; `None` never.
+    pub(crate) dead_after: Option<Duration>,
+    /// After it left. memberlist frees it at once; but anybody can forge a goodbye, and then the
+    /// address with it, before the owner hears of either.
+    pub(crate) left_after: Duration,
 }
 
 /// Precedence of alive (protocol page §4.4, rules 5-14).
@@ -177,7 +226,7 @@ pub(crate) fn judge_alive(
     known: Option<&Record>,
     subject: Subject,
     claim: &Claim<'_>,
-    reclaim_after: Option<Duration>,
+    reclaim: Reclaim,
     now: Instant,
 ) -> AliveVerdict {
     let Some(known) = known else {
@@ -186,8 +235,8 @@ pub(crate) fn judge_alive(
         return if real { AliveVerdict::Insert } else { AliveVerdict::Stale };
     };
     let moved = known.addr != claim.addr;
-    if moved && !may_take_over(known, reclaim_after, now) {
-        return AliveVerdict::Conflict;
+    if moved && let Some(verdict) = judge_takeover(known, reclaim, now) {
+        return verdict;
     }
     match subject {
         Subject::Other if moved || claim.incarnation > known.incarnation => AliveVerdict::Update,
@@ -199,14 +248,18 @@ pub(crate) fn judge_alive(
     }
 }
 
-/// A name that left is free at once, one that died after the reclaim time.
-fn may_take_over(known: &Record, reclaim_after: Option<Duration>, now: Instant) -> bool {
+/// Whether another address may have the name; `None` if it may.
+fn judge_takeover(known: &Record, reclaim: Reclaim, now: Instant) -> Option<AliveVerdict> {
+    let gone_for = now.saturating_since(known.since);
     match known.state {
-        MemberState::Left => true,
-        MemberState::Dead => {
-            reclaim_after.is_some_and(|after| now.saturating_since(known.since) > after)
+        MemberState::Left if gone_for < reclaim.left_after => {
+            Some(AliveVerdict::Doubtful { until: known.since + reclaim.left_after })
         }
-        MemberState::Alive | MemberState::Suspect => false,
+        MemberState::Left => None,
+        MemberState::Dead if reclaim.dead_after.is_some_and(|after| gone_for > after) => None,
+        MemberState::Dead | MemberState::Alive | MemberState::Suspect => {
+            Some(AliveVerdict::Conflict)
+        }
     }
 }
 
@@ -300,7 +353,8 @@ mod tests {
             versions: known.versions,
         };
         let now = Instant::ZERO + Duration::from_secs(10);
-        judge_alive(Some(known), subject, &claim, reclaim_after, now)
+        let reclaim = Reclaim { dead_after: reclaim_after, left_after: Duration::from_secs(10) };
+        judge_alive(Some(known), subject, &claim, reclaim, now)
     }
 
     /// The table as a picture: rows = what is known, columns = what is said at an incarnation
@@ -380,6 +434,10 @@ mod tests {
             // Ten seconds dead is not longer than ten seconds.
             assert_eq!(verdict(MemberState::Dead), AliveVerdict::Conflict);
         }
+        let mut left = record(MemberState::Left, 5);
+        left.since = Instant::from_micros(1);
+        let until = left.since + Duration::from_secs(10);
+        assert_eq!(alive(&left, elsewhere, 9), AliveVerdict::Doubtful { until });
         let dead = record(MemberState::Dead, 5);
         let after = |limit| about(&dead, Subject::Other, elsewhere, 1, b"", limit);
         assert_eq!(after(Some(Duration::from_millis(9_999))), AliveVerdict::Update);
@@ -396,8 +454,9 @@ mod tests {
             meta: b"",
             versions: known.versions,
         };
+        let reclaim = Reclaim { dead_after: None, left_after: Duration::ZERO };
         let judge =
-            |claim: &Claim<'_>| judge_alive(None, Subject::Other, claim, None, Instant::ZERO);
+            |claim: &Claim<'_>| judge_alive(None, Subject::Other, claim, reclaim, Instant::ZERO);
         assert_eq!(judge(&claim), AliveVerdict::Stale);
         claim.incarnation = Incarnation(1);
         assert_eq!(judge(&claim), AliveVerdict::Insert);

@@ -44,6 +44,28 @@ pub(crate) struct Record {
     pub(crate) advert: Option<Advert>,
     /// Present exactly while the state is suspect.
     pub(crate) suspicion: Option<Box<Suspicion>>,
+    pub(crate) rtt: Rtt,
+}
+
+/// A smoothed round trip in microseconds; 0 while nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rtt(u32);
+
+impl Rtt {
+    /// Takes a measurement into account: an eighth of the difference, rounded, as TCP's estimate
+    /// does (RFC 6298 §2).
+    pub(crate) fn measure(&mut self, sample: Duration) {
+        let sample = u32::try_from(sample.as_micros()).unwrap_or(u32::MAX).max(1);
+        let smoothed = match self.0 {
+            0 => sample.into(),
+            old => (u64::from(old) * 7 + u64::from(sample) + 4) / 8,
+        };
+        self.0 = u32::try_from(smoothed).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn get(self) -> Option<Duration> {
+        (self.0 > 0).then(|| Duration::from_micros(self.0.into()))
+    }
 }
 
 impl Record {
@@ -57,6 +79,7 @@ impl Record {
             meta: &self.meta,
             versions: self.versions,
             advert: self.advert,
+            rtt: self.rtt.get(),
         }
     }
 
@@ -73,6 +96,7 @@ impl Record {
             since: Instant::ZERO,
             advert: None,
             suspicion: None,
+            rtt: Rtt::default(),
         }
     }
 

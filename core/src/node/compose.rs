@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::outbox::{Intent, Load};
@@ -12,6 +13,7 @@ use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{Rumor, RumorKey, ShortId};
 use crate::wire::message::{Accusation, Ack, IndirectPing, MessageType, Nack, Ping, Source};
+use crate::wire::msgpack::Blob;
 use crate::wire::packet::{Checksum, Finish, PART_OVERHEAD, PacketWriter};
 use crate::wire::{CRC_SINCE, Full, NACK_SINCE, Sink, SliceWriter};
 
@@ -115,6 +117,14 @@ impl Node {
             }
             Intent::Ack { to, seq } => {
                 self.datagram.begin(Cause::Ack);
+                // The payload is news too, and strangers get none.
+                let member = self.table.find_addr(to).is_some();
+                let payload = if member { self.ack_payload.clone() } else { Bytes::new() };
+                let payload = Blob::nil_if_empty(&payload);
+                self.compose_answer(to, buf, |out| Ack { seq, payload }.encode(out))
+            }
+            Intent::RelayedAck { to, seq } => {
+                self.datagram.begin(Cause::Ack);
                 self.compose_answer(to, buf, |out| Ack { seq, ..Ack::default() }.encode(out))
             }
             Intent::Nack { to, seq } => {
@@ -171,7 +181,7 @@ impl Node {
         }
     }
 
-    fn ping<'a>(&'a self, target: &'a Record, seq: SeqNo) -> Ping<'a> {
+    pub(super) fn ping<'a>(&'a self, target: &'a Record, seq: SeqNo) -> Ping<'a> {
         Ping { seq, node: target.name.as_bytes().into(), source: self.source() }
     }
 

@@ -16,6 +16,7 @@ impl Node {
         self.rumors.check();
         self.outbox.check();
         self.streams.check();
+        self.asks.check();
         let deadlines_max = 2 * self.table.len();
         assert!(self.suspicions.len() <= deadlines_max, "old deadlines of suspicions are bounded");
         let me = self.my_record();

@@ -4,14 +4,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Leaving, Node};
 use crate::event::Fact;
 use crate::identity::{Incarnation, NodeName};
 use crate::member::{
-    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Record, Subject, Table,
-    can_exchange, judge_alive, judge_dead, judge_suspect,
+    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
+    Table, can_exchange, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
@@ -19,7 +20,7 @@ use crate::time::Instant;
 use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
 use crate::wire::msgpack::Blob;
 use crate::wire::tags::Advert;
-use crate::wire::{Full, Sink, encoded_len};
+use crate::wire::{Full, PORTS_SINCE, Sink, encoded_len};
 
 /// Longest time that a goodbye is waited for.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,14 +80,46 @@ fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
     }
 }
 
+/// Whether the application has been asked about a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Approval {
+    /// It has to be, if it wants to.
+    Needed,
+    /// It said yes.
+    Given,
+}
+
 impl Node {
     // ── Statements from the wire ────────────────────────────────────────────────────────────────
 
-    pub(super) fn on_alive(&mut self, alive: &Alive<'_>) {
-        let Ok(claim) = Claim::check(alive, self.addr.port) else {
+    /// `from` is the sender of the datagram, where there is one.
+    pub(super) fn on_alive(&mut self, from: Option<SocketAddr>, alive: &Alive<'_>) {
+        let Ok(mut claim) = Claim::check(alive, self.addr.port) else {
             self.stats.claims_refused += 1;
             return;
         };
+        claim.addr.port = self.port_or_own(claim.addr.port);
+        if let Some(from) = from
+            && !(self.params.allows(from.ip()) && self.allows(&claim))
+        {
+            self.stats.outsiders_refused += 1;
+            return;
+        }
+        self.apply_claim(&claim, Approval::Needed);
+    }
+
+    /// Who speaks protocol 1 has one port for everybody, its own (protocol page §2.5).
+    pub(super) fn port_or_own(&self, port: u16) -> u16 {
+        let one_for_all = self.params.protocol_version < PORTS_SINCE;
+        if port == 0 || one_for_all { self.addr.port } else { port }
+    }
+
+    fn allows(&self, claim: &Claim<'_>) -> bool {
+        self.params.allows(claim.addr.socket_addr().ip())
+    }
+
+    /// Believes a claim, or does whatever else it calls for.
+    pub(super) fn apply_claim(&mut self, claim: &Claim<'_>, approval: Approval) {
         let known = self.table.find(claim.name);
         let subject = self.subject(known);
         if subject == Subject::Me && self.leaving != Leaving::No {
@@ -98,14 +131,27 @@ impl Node {
             return;
         }
         let record = known.and_then(|id| self.table.get(id));
-        let verdict = judge_alive(record, subject, &claim, self.params.reclaim_after, self.now);
-        match (verdict, known) {
-            (AliveVerdict::Insert, None) => self.insert_member(&claim),
-            (AliveVerdict::Update, Some(id)) => self.update_member(id, &claim),
+        if record.is_none_or(|record| record.addr != claim.addr) && !self.allows(claim) {
+            self.stats.outsiders_refused += 1;
+            return;
+        }
+        let newcomer = record.is_none_or(|record| !record.state.is_live());
+        let must_ask = newcomer && self.params.ask_joins && approval == Approval::Needed;
+        match (judge_alive(record, subject, claim, self.reclaim(), self.now), known) {
+            (AliveVerdict::Insert | AliveVerdict::Update, _) if must_ask => self.ask_join(claim),
+            (AliveVerdict::Insert, None) => self.insert_member(claim),
+            (AliveVerdict::Update, Some(id)) => self.update_member(id, claim),
             (AliveVerdict::Refute, Some(_)) => self.refute(claim.incarnation, None),
-            (AliveVerdict::Conflict, Some(id)) => self.report_conflict(id, &claim),
+            (AliveVerdict::Doubtful { until }, _) => self.hold_takeover(claim, until),
+            (AliveVerdict::Conflict, Some(id)) => self.report_conflict(id, claim),
             (_, _) => {}
         }
+    }
+
+    fn reclaim(&self) -> Reclaim {
+        // Whoever is wrongly said to have left has as long to contradict as a suspect has.
+        let left_after = self.suspicion_bounds().min;
+        Reclaim { dead_after: self.params.reclaim_after, left_after }
     }
 
     pub(super) fn on_suspect(&mut self, suspect: &Accusation<'_>) {
@@ -128,7 +174,7 @@ impl Node {
     pub(super) fn merge_member(&mut self, node: &NodeState<'_>) {
         let incarnation = node.alive.incarnation;
         match node.state {
-            WireState::ALIVE => self.on_alive(&node.alive),
+            WireState::ALIVE => self.on_alive(None, &node.alive),
             WireState::LEFT => {
                 let Some(id) = self.table.find(&node.alive.node) else { return };
                 let Some(name) = self.name_of(id) else { return };
@@ -181,6 +227,7 @@ impl Node {
             since: self.now,
             advert: Advert::find(claim.meta),
             suspicion: None,
+            rtt: Rtt::default(),
         };
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
@@ -192,6 +239,7 @@ impl Node {
     }
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
+        let moved = self.table.get(id).is_some_and(|record| record.addr != claim.addr);
         if self.table.set_addr(id, claim.addr).is_err() {
             self.stats.members_refused += 1;
             return;
@@ -207,6 +255,9 @@ impl Node {
         record.versions = claim.versions;
         record.incarnation = claim.incarnation;
         let new_epoch = record.advert.map(|advert| advert.epoch);
+        if moved || !old_state.is_live() || old_epoch != new_epoch {
+            record.rtt = Rtt::default();
+        }
         let (name, meta) = (record.name.clone(), Arc::clone(&record.meta));
         if old_state != MemberState::Alive {
             self.table.set_state(id, MemberState::Alive, self.now);

@@ -5,12 +5,14 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `compose` | from an intent to bytes |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
+mod asks;
 mod compose;
 mod invariants;
 mod membership;
@@ -34,9 +36,11 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
-use crate::identity::{BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId};
+use crate::identity::{
+    AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
+};
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Table};
+use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -50,6 +54,8 @@ use crate::wire::packet::{Opener, PacketError, Protection};
 use crate::wire::stream::StreamError;
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
+use asks::Asks;
+pub use asks::{ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, Verdict};
 pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
@@ -62,6 +68,10 @@ use timers::Ticks;
 /// Bytes of membership updates that may wait to be sent. Each member has at most one, of at most
 /// about 900 bytes; this is room for some hundred thousand ordinary ones.
 const UPDATES_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of an ack's payload: beside it the smallest datagram has room for the longest label
+/// and for news.
+pub const ACK_PAYLOAD_MAX: usize = 512;
 
 /// What a node wants from its runtime. It borrows nothing: act on it, then poll again.
 #[derive(Debug)]
@@ -128,6 +138,14 @@ pub enum MetaError {
     /// The node has left.
     #[error("the node has left the cluster")]
     Left,
+}
+
+/// Why [`Node::set_ack_payload`] refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the payload has {len} bytes, an ack carries at most {ACK_PAYLOAD_MAX}")]
+pub struct AckPayloadTooLong {
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// Why [`Node::broadcast`] refused; nothing changed.
@@ -207,9 +225,11 @@ pub struct Node {
     stranded_at: Option<Instant>,
     links: Links,
 
+    asks: Asks,
     seeds: Seeds,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
+    ack_payload: Bytes,
 
     ticks: Ticks,
     outbox: Outbox,
@@ -270,9 +290,11 @@ impl Node {
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
             links: Links::new(&params.neighbors),
+            asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
+            ack_payload: Bytes::new(),
             ticks,
             outbox: Outbox::default(),
             events: EventQueue::new(params.events_max),
@@ -399,6 +421,22 @@ impl Node {
         }
     }
 
+    /// Sets what rides in the acks of direct probes by members, for their
+    /// [`Fact::Probed`]; empty removes it. Acks over streams and those that others pass on carry
+    /// none, as memberlist's (protocol page §6, `PingDelegate`). In a Serf cluster leave it empty:
+    /// agents expect their own coordinates there.
+    ///
+    /// # Errors
+    ///
+    /// [`AckPayloadTooLong`] beyond [`ACK_PAYLOAD_MAX`]; nothing changed.
+    pub fn set_ack_payload(&mut self, payload: Bytes) -> Result<(), AckPayloadTooLong> {
+        if payload.len() > ACK_PAYLOAD_MAX {
+            return Err(AckPayloadTooLong { len: payload.len() });
+        }
+        self.ack_payload = payload;
+        Ok(())
+    }
+
     /// Starts a rumour: every member gets the payload, and this node's application does not.
     ///
     /// # Errors
@@ -429,6 +467,13 @@ impl Node {
     ) -> Result<(), SendError> {
         self.enter(now);
         self.send_message(to, channel, payload, delivery)
+    }
+
+    /// Answers [`Fact::AskJoin`] or [`Fact::AskMerge`]. `false`: nobody waits for it any more,
+    /// because it was answered or its time is over.
+    pub fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict) -> bool {
+        self.enter(now);
+        self.on_verdict(ask, verdict)
     }
 
     /// Replaces the parameters of a running node. Periodic actions whose interval changed begin
@@ -541,6 +586,12 @@ impl Node {
         self.seeds.len()
     }
 
+    /// How many streams are open, in both directions.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Bytes of the largest payload that [`broadcast`](Self::broadcast) takes.
     #[must_use]
     pub fn broadcast_len_max(&self) -> usize {
@@ -623,6 +674,7 @@ fn own_record(
         since: now,
         advert,
         suspicion: None,
+        rtt: Rtt::default(),
     }
 }
 

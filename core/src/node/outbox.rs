@@ -26,6 +26,8 @@ pub(crate) enum Intent {
     AskRelay { relay: MemberId, target: MemberId, seq: SeqNo },
     /// Answer a probe; `to` need not be a member.
     Ack { to: SocketAddr, seq: SeqNo },
+    /// Pass on the answer to a probe that this node carried out for somebody else.
+    RelayedAck { to: SocketAddr, seq: SeqNo },
     /// Tell a requester that the target did not answer.
     Nack { to: SocketAddr, seq: SeqNo },
     /// A gossip tick's datagram.

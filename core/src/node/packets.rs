@@ -3,8 +3,11 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::outbox::Intent;
 use super::{Node, Stats};
+use crate::event::Fact;
 use crate::identity::SeqNo;
 use crate::member::MemberId;
 use crate::time::Instant;
@@ -78,7 +81,7 @@ impl Node {
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(alive),
+            Message::Alive(alive) => self.on_alive(Some(from), alive),
             Message::Suspect(accusation) => self.on_suspect(accusation),
             Message::Dead(accusation) => self.on_dead(accusation),
             Message::User(bytes) => self.on_user(from, bytes),
@@ -127,7 +130,7 @@ impl Node {
 
     /// Only members are probed for others, at the address that we know.
     fn relay_target(&self, ping: &IndirectPing<'_>) -> Option<MemberId> {
-        let port = if ping.port == 0 { self.addr.port } else { ping.port };
+        let port = self.port_or_own(ping.port);
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;
@@ -136,8 +139,7 @@ impl Node {
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
         if self.probe.as_ref().is_some_and(|probe| probe.seq == ack.seq) {
-            self.probe = None;
-            self.awareness.apply(-1);
+            self.on_probe_ack(ack);
             return;
         }
         let Some(index) = self.relays.iter().position(|job| job.seq == ack.seq) else {
@@ -145,7 +147,19 @@ impl Node {
             return;
         };
         if let Some(job) = self.relays.remove(index) {
-            self.intend(Intent::Ack { to: job.requester, seq: job.requester_seq });
+            self.intend(Intent::RelayedAck { to: job.requester, seq: job.requester_seq });
+        }
+    }
+
+    fn on_probe_ack(&mut self, ack: &Ack<'_>) {
+        let Some(probe) = self.end_probe() else { return };
+        self.awareness.apply(-1);
+        let Some(rtt) = probe.round_trip(self.now) else { return };
+        let Some(record) = self.table.get_mut(probe.target) else { return };
+        record.rtt.measure(rtt);
+        if self.params.probe_events {
+            let name = record.name.clone();
+            self.tell(Fact::Probed { name, rtt, payload: Bytes::copy_from_slice(&ack.payload) });
         }
     }
 

@@ -29,6 +29,19 @@ pub struct Stats {
     pub claims_refused: u64,
     /// New members refused because the table is full or 16 others have their address.
     pub members_refused: u64,
+    /// Newcomers that the application refused, and repetitions of what they said.
+    pub joins_refused: u64,
+    /// Merges that the application refused.
+    pub merges_refused: u64,
+    /// Of these and those, questions that it did not answer in time.
+    pub asks_expired: u64,
+    /// Newcomers and merges dropped because too many questions were open.
+    pub asks_dropped: u64,
+    /// Takeovers of a name heard while its owner could still contradict the goodbye.
+    pub takeovers_held: u64,
+    /// Alive statements from or about addresses outside
+    /// [`Config::allowed_networks`](crate::Config::allowed_networks).
+    pub outsiders_refused: u64,
     /// Statements that two nodes share a name.
     pub conflicts: u64,
 
@@ -36,6 +49,8 @@ pub struct Stats {
     pub probes: u64,
     /// Probes that nobody answered.
     pub probes_failed: u64,
+    /// Probes that a member answered over a stream only: datagrams to or from it are lost.
+    pub probes_by_stream_only: u64,
     /// Acks and nacks that answer nothing outstanding.
     pub acks_unmatched: u64,
     /// Pings for another name; they get no answer.

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::outbox::Intent;
 use super::{Leaving, Node};
 use crate::config::{Params, Stagger};
+use crate::event::Fact;
 use crate::member::MemberState;
 use crate::member::ring::{Next, Sampling, sample};
 use crate::probe::{Due, Probe};
@@ -82,11 +83,12 @@ enum Timer {
     PushPull,
     Seeds,
     Streams,
+    Asks,
     Leave,
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 10] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 11] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => None,
@@ -102,6 +104,7 @@ impl Node {
             (Timer::PushPull, self.ticks.push_pull),
             (Timer::Seeds, self.seeds.deadline()),
             (Timer::Streams, self.streams.deadline()),
+            (Timer::Asks, self.asks.deadline()),
             (Timer::Leave, leave),
         ]
     }
@@ -131,6 +134,7 @@ impl Node {
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),
+            Timer::Asks => self.run_asks(),
             Timer::Leave => self.finish_leaving(),
         }
     }
@@ -185,6 +189,7 @@ impl Node {
         match probe.due(self.now) {
             Due::Wait => {}
             Due::AskOthers => self.ask_others(),
+            Due::StreamOnly => self.end_probe_by_stream(),
             Due::Failed => self.fail_probe(),
         }
     }
@@ -193,6 +198,7 @@ impl Node {
         let Some(mut probe) = self.probe.take() else { return };
         let (target, seq, me) = (probe.target, probe.seq, self.me);
         probe.go_indirect();
+        probe.stream = self.ping_by_stream(target, seq, probe.until());
         let relays = sample(
             self.params.indirect_checks,
             self.table.order(),
@@ -212,8 +218,24 @@ impl Node {
         self.probe = Some(probe);
     }
 
+    /// The probe under way is over, however it ended.
+    pub(super) fn end_probe(&mut self) -> Option<Probe> {
+        let probe = self.probe.take()?;
+        self.hang_up(probe.stream);
+        Some(probe)
+    }
+
+    fn end_probe_by_stream(&mut self) {
+        let Some(probe) = self.end_probe() else { return };
+        self.stats.probes_by_stream_only += 1;
+        self.awareness.apply(-1);
+        if let Some(name) = self.name_of(probe.target) {
+            self.tell(Fact::DatagramsLost { name });
+        }
+    }
+
     fn fail_probe(&mut self) {
-        let Some(probe) = self.probe.take() else { return };
+        let Some(probe) = self.end_probe() else { return };
         self.stats.probes_failed += 1;
         self.awareness.apply(probe.failure_delta());
         self.suspect_member(probe.target, probe.incarnation, self.name.clone());

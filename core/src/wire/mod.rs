@@ -41,6 +41,12 @@ pub const PROTOCOL_VERSIONS: (usize, usize) = (1, 5);
 /// Peers whose highest version is at least this send a nack when asked.
 pub const NACK_SINCE: u8 = 4;
 
+/// The protocol version since which messages name ports; version 1 uses one for all.
+pub const PORTS_SINCE: u8 = 2;
+
+/// The protocol version since which peers answer probes over streams.
+pub const STREAM_PING_SINCE: u8 = 3;
+
 /// Peers whose highest version is at least this understand the checksum layer.
 pub const CRC_SINCE: u8 = 5;
 

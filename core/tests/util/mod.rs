@@ -58,6 +58,8 @@ pub struct Cluster {
     pub latency: Duration,
     /// One in this many datagrams is lost; 0 loses none.
     pub lose_one_in: u32,
+    /// The last byte of each piece on a stream is another one.
+    pub garble_streams: bool,
     pub sent: Vec<Sent>,
     pub events: Vec<Vec<Event>>,
     nodes: Vec<Option<Node>>,
@@ -65,6 +67,7 @@ pub struct Cluster {
     parcels: BTreeMap<(Instant, u64), (usize, Parcel)>,
     next: u64,
     cuts: BTreeSet<(usize, usize)>,
+    datagram_cuts: BTreeSet<(usize, usize)>,
     /// The other end of a stream.
     pipes: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     chance: u64,
@@ -163,6 +166,8 @@ impl Cluster {
             parcels: BTreeMap::new(),
             next: 0,
             cuts: BTreeSet::new(),
+            datagram_cuts: BTreeSet::new(),
+            garble_streams: false,
             pipes: BTreeMap::new(),
             chance: 0x9e37_79b9_7f4a_7c15,
             boots: 0,
@@ -247,6 +252,11 @@ impl Cluster {
         self.cuts.insert((from, to));
     }
 
+    /// No datagram passes from `from` to `to` any more; streams do.
+    pub fn cut_datagrams(&mut self, from: usize, to: usize) {
+        self.datagram_cuts.insert((from, to));
+    }
+
     pub fn isolate(&mut self, index: usize) {
         for other in 0..self.nodes.len() {
             self.cut(index, other);
@@ -256,6 +266,7 @@ impl Cluster {
 
     pub fn heal(&mut self) {
         self.cuts.clear();
+        self.datagram_cuts.clear();
     }
 
     /// What `index` believes about `about`.
@@ -391,7 +402,8 @@ impl Cluster {
     fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
         let Some(peer) = self.index_of(to) else { return };
         let lost = self.lose_one_in > 0 && self.random().is_multiple_of(self.lose_one_in.into());
-        if !lost && !self.cuts.contains(&(from, peer)) {
+        let cut = [&self.cuts, &self.datagram_cuts].iter().any(|cuts| cuts.contains(&(from, peer)));
+        if !lost && !cut {
             self.post(peer, Parcel::Packet { from: addr(from), bytes });
         }
     }
@@ -403,7 +415,11 @@ impl Cluster {
         }
         // Pieces of odd sizes: a stream has no message boundaries.
         for piece in bytes.chunks(997) {
-            let input = Owned::Bytes(piece.to_vec());
+            let mut piece = piece.to_vec();
+            if let Some(last) = piece.last_mut().filter(|_| self.garble_streams) {
+                *last = last.wrapping_add(1);
+            }
+            let input = Owned::Bytes(piece);
             self.post(peer, Parcel::Stream { stream: theirs, input });
         }
         self.post(from, Parcel::Stream { stream, input: Owned::Written });

@@ -5,34 +5,37 @@
 //! they dial:  Reading ─► Writing ─► closed
 //! ```
 //!
+//! | file | says |
+//! |---|---|
+//! | `mod` | the life of a stream: opening, bytes in, bytes out, its end |
+//! | `serve` | what a peer asks for |
+//! | `exchange` | exchanges of state |
+//! | `probe` | probes for which datagrams are lost |
+//!
 //! A stream lives here from the moment it is asked for until its `Close`; inputs for one that is
 //! gone are refused by name.
 
+mod exchange;
+mod probe;
+mod serve;
+
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::membership::alive_of;
 use super::outbox::Intent;
 use super::{Leaving, Node, SendError};
-use crate::event::{Delivery, Fact, StreamFailure};
-use crate::identity::{Channel, StreamId};
+use crate::event::{Fact, StreamFailure};
+use crate::identity::{SeqNo, StreamId};
 use crate::member::ring::{Sampling, sample};
-use crate::member::{MemberId, MemberState, Record};
-use crate::push_pull::versions_agree;
+use crate::member::{MemberId, MemberState};
 use crate::time::Instant;
-use crate::wire::envelope::Envelope;
-use crate::wire::message::{Ack, NodeState, Ping, PushPullHeader, Refusal, WireState};
-use crate::wire::packet::Protection;
-use crate::wire::stream::{
-    Inbox, Layers, Progress, PushPull, StreamError, StreamMessage, USER_STATE_MAX, frame,
-    put_user_message,
-};
-use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
-use crate::wire::{packet, sections};
+use crate::wire::message::Refusal;
+use crate::wire::packet::{self, Protection};
+use crate::wire::stream::{Inbox, Layers, Progress, StreamError, frame, put_user_message};
 
 /// What happened on a stream.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +52,6 @@ pub enum StreamInput<'a> {
     Failed,
 }
 
-/// Longest text of a refusal that is kept, in bytes.
-const REFUSAL_LEN_MAX: usize = 256;
-
 #[derive(Debug)]
 struct Stream {
     peer: SocketAddr,
@@ -66,12 +66,23 @@ struct Stream {
     deadline: Instant,
 }
 
+impl Stream {
+    /// The next step begins. A probe's time is that of the whole probe.
+    fn extend(&mut self, deadline: Instant) {
+        if !matches!(self.role, Role::Ping { .. }) {
+            self.deadline = deadline;
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// We began an exchange of state.
     PushPull { aim: Aim, sent: UserState },
     /// We deliver a message.
     Message,
+    /// We probe a member that no datagram reached.
+    Ping { seq: SeqNo },
     /// A peer opened it.
     Serve,
 }
@@ -81,13 +92,40 @@ enum Role {
 enum Aim {
     /// To get to know a cluster through a seed.
     Join { seed: SocketAddr },
+    /// To bring what a join held back, when the seed has turned out to be one of ours. To its
+    /// application it is part of the join.
+    RestOfJoin,
     /// To repair what gossip missed.
     AntiEntropy,
 }
 
 impl Aim {
     const fn is_join(self) -> bool {
-        matches!(self, Self::Join { .. })
+        matches!(self, Self::Join { .. } | Self::RestOfJoin)
+    }
+}
+
+/// An exchange of state, as far as it matters when the peer's half is here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    pub(super) peer: SocketAddr,
+    side: Side,
+}
+
+/// Who began an exchange.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Peer,
+    Us { aim: Aim, sent: UserState },
+}
+
+impl Exchange {
+    /// The seed that this node joins by it.
+    pub(super) const fn seed(&self) -> Option<SocketAddr> {
+        match self.side {
+            Side::Us { aim: Aim::Join { seed }, .. } => Some(seed),
+            Side::Us { .. } | Side::Peer => None,
+        }
     }
 }
 
@@ -120,6 +158,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.values().map(|stream| stream.deadline).min()
     }
@@ -243,16 +285,16 @@ impl Node {
             |id, record| id != me && record.state == MemberState::Alive,
         );
         if let Some(&member) = draw.first() {
-            self.push_pull_with(member);
+            self.push_pull_with(member, Aim::AntiEntropy);
         }
     }
 
-    fn push_pull_with(&mut self, member: MemberId) {
+    fn push_pull_with(&mut self, member: MemberId, aim: Aim) {
         let Some(addr) = self.table.get(member).map(|record| record.addr.socket_addr()) else {
             return;
         };
         let sent = self.state_form_for(Some(member));
-        self.dial(addr, Role::PushPull { aim: Aim::AntiEntropy, sent }, Vec::new());
+        self.dial(addr, Role::PushPull { aim, sent }, Vec::new());
     }
 
     pub(super) fn send_reliably(&mut self, to: MemberId, message: &Bytes) -> Result<(), SendError> {
@@ -337,7 +379,7 @@ impl Node {
                 self.put_push_pull(&mut bytes, aim.is_join(), sent);
                 Some(self.request(bytes))
             }
-            Role::Message | Role::Serve => None,
+            Role::Message | Role::Ping { .. } | Role::Serve => None,
         };
         match request {
             Some(request) => {
@@ -365,9 +407,11 @@ impl Node {
     fn check_buffers(&mut self, role: Role, more: usize) -> Result<(), usize> {
         let max = match role {
             Role::Serve => served_share(self.params.stream_buffers_max),
-            Role::PushPull { .. } | Role::Message => self.params.stream_buffers_max,
+            Role::PushPull { .. } | Role::Message | Role::Ping { .. } => {
+                self.params.stream_buffers_max
+            }
         };
-        if self.streams.buffered + more > max {
+        if self.streams.buffered + self.asks.merge_bytes() + more > max {
             self.stats.stream_buffers_full += 1;
             return Err(max);
         }
@@ -377,7 +421,7 @@ impl Node {
     fn start_writing(&mut self, id: StreamId) {
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.phase = Phase::Writing;
-        stream.deadline = self.now + self.params.stream_timeout;
+        stream.extend(self.now + self.params.stream_timeout);
         self.intend(Intent::Write { stream: id });
     }
 
@@ -389,9 +433,9 @@ impl Node {
             return;
         }
         match stream.role {
-            Role::PushPull { .. } => {
+            Role::PushPull { .. } | Role::Ping { .. } => {
                 stream.phase = Phase::Waiting;
-                stream.deadline = self.now + self.params.stream_timeout;
+                stream.extend(self.now + self.params.stream_timeout);
                 self.streams.set_outgoing(id, Vec::new());
             }
             Role::Message | Role::Serve => self.close(id),
@@ -431,204 +475,23 @@ impl Node {
         self.streams.buffered -= inbox.len();
         let (role, peer) = (stream.role, stream.peer);
         let Some(message) = inbox.message() else { return Ok(()) };
-        match role {
-            Role::Serve => self.serve(id, peer, message),
-            Role::PushPull { aim, sent } => self.on_answer(id, peer, aim, sent, message),
+        let held = match role {
+            Role::Serve => self.serve(id, peer, message)?,
+            Role::PushPull { aim, sent } => {
+                let exchange = Exchange { peer, side: Side::Us { aim, sent } };
+                self.on_answer(id, exchange, message)?
+            }
+            Role::Ping { seq } => {
+                self.on_probe_answer(id, seq, &message)?;
+                None
+            }
             Role::Message => {
                 self.close(id);
-                Ok(())
+                None
             }
-        }
-    }
-
-    // ── Serving ─────────────────────────────────────────────────────────────────────────────────
-
-    fn serve(
-        &mut self,
-        id: StreamId,
-        peer: SocketAddr,
-        message: StreamMessage<'_>,
-    ) -> Result<(), StreamError> {
-        match message {
-            StreamMessage::Ping(ping) => return self.serve_ping(id, &ping),
-            StreamMessage::PushPull(exchange) => return self.serve_push_pull(id, peer, exchange),
-            StreamMessage::User(bytes) => {
-                self.on_reliable(peer, bytes);
-                self.close(id);
-            }
-            StreamMessage::Ack(_) | StreamMessage::Refusal(_) => {
-                self.stats.count_failed_stream();
-                self.close(id);
-            }
-        }
-        Ok(())
-    }
-
-    fn serve_ping(&mut self, id: StreamId, ping: &Ping<'_>) -> Result<(), StreamError> {
-        if !ping.node.is_empty() && *ping.node != *self.name.as_bytes() {
-            self.stats.pings_for_others += 1;
-            self.close(id);
-            return Ok(());
-        }
-        let mut answer = Vec::new();
-        let written = Ack { seq: ping.seq, ..Ack::default() }.encode(&mut answer);
-        debug_assert!(written.is_ok(), "a vector is never full");
-        let answer = self.framed(answer);
-        self.write_all(id, answer)
-    }
-
-    fn serve_push_pull(
-        &mut self,
-        id: StreamId,
-        peer: SocketAddr,
-        exchange: PushPull<'_>,
-    ) -> Result<(), StreamError> {
-        // Our view goes out as it was before theirs came in, as memberlist does it.
-        let mut answer = Vec::new();
-        self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
-        let answer = self.framed(answer);
-        self.write_all(id, answer)?;
-        if let Err(error) = self.merge(peer, &exchange) {
-            self.fail(id, StreamFailure::Answer(error), Ending::Close);
-            return Err(error);
-        }
-        self.stats.push_pulls_served += 1;
-        Ok(())
-    }
-
-    fn on_reliable(&mut self, peer: SocketAddr, bytes: &[u8]) {
-        match Envelope::decode(bytes) {
-            Ok(Some(Envelope::Direct { channel, payload })) => {
-                let payload = Bytes::copy_from_slice(payload);
-                self.deliver(peer, channel, payload, Delivery::Reliable);
-            }
-            Ok(None) => {
-                let payload = Bytes::copy_from_slice(bytes);
-                self.deliver(peer, Channel::BARE, payload, Delivery::Reliable);
-            }
-            Ok(Some(Envelope::Data(_))) | Err(_) => self.stats.envelopes_refused += 1,
-        }
-    }
-
-    // ── Answers ─────────────────────────────────────────────────────────────────────────────────
-
-    fn on_answer(
-        &mut self,
-        id: StreamId,
-        peer: SocketAddr,
-        aim: Aim,
-        sent: UserState,
-        message: StreamMessage<'_>,
-    ) -> Result<(), StreamError> {
-        let failure = match message {
-            StreamMessage::PushPull(exchange) => match self.merge(peer, &exchange) {
-                Ok(()) => {
-                    self.stats.push_pulls_completed += 1;
-                    self.close(id);
-                    self.after_push_pull(peer, aim, sent, exchange.user_state);
-                    return Ok(());
-                }
-                Err(error) => StreamFailure::Answer(error),
-            },
-            StreamMessage::Refusal(refusal) => StreamFailure::Refused(words(&refusal)),
-            StreamMessage::Ping(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(0)),
-            StreamMessage::Ack(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(2)),
-            StreamMessage::User(_) => StreamFailure::Answer(StreamError::UnexpectedAnswer(8)),
         };
-        let error = match &failure {
-            StreamFailure::Answer(error) => *error,
-            _ => StreamError::Refused,
-        };
-        self.fail(id, failure, Ending::Close);
-        Err(error)
-    }
-
-    fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
-        let Aim::Join { seed } = aim else { return };
-        self.seeds.remove(seed);
-        self.tell(Fact::SeedReached { seed });
-        // A join begins with a stranger: what either side held back for that reason is exchanged
-        // now that both know each other.
-        let held_back = sent == UserState::Nothing && !self.channel_states.is_empty();
-        let they_did = !their_state.starts_with(&sections::MAGIC);
-        if let Some(member) = self.table.find_addr(peer)
-            && self.table.get(member).is_some_and(Record::takes_envelopes)
-            && (held_back || they_did)
-        {
-            self.push_pull_with(member);
-        }
-    }
-
-    // ── State ───────────────────────────────────────────────────────────────────────────────────
-
-    fn state_form_for(&self, member: Option<MemberId>) -> UserState {
-        match member.and_then(|id| self.table.get(id)) {
-            Some(record) if record.takes_envelopes() => UserState::Sections,
-            Some(_) => UserState::Blob,
-            None => UserState::Nothing,
-        }
-    }
-
-    /// Writes one half of an exchange: every member that we know, then the application's state.
-    fn put_push_pull(&mut self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
-        let state = self.user_state(form);
-        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let header = PushPullHeader {
-            nodes: count(self.table.len()),
-            user_state_len: count(state.len()),
-            join,
-        };
-        let mut written = header.encode(bytes);
-        for (_, record) in self.table.iter() {
-            let node = NodeState { alive: alive_of(record), state: wire_state(record.state) };
-            written = written.and_then(|()| node.encode(bytes));
-        }
-        debug_assert!(written.is_ok(), "a vector is never full");
-        bytes.extend_from_slice(&state);
-    }
-
-    fn user_state(&mut self, form: UserState) -> Vec<u8> {
-        let mut state = Vec::new();
-        match form {
-            UserState::Nothing => {}
-            UserState::Blob => {
-                if let Some(blob) = self.channel_states.get(&Channel::BARE) {
-                    state.extend_from_slice(blob);
-                }
-            }
-            UserState::Sections => {
-                let all = self.channel_states.iter().map(|(&channel, bytes)| (channel, &**bytes));
-                let written = sections::put(&mut state, all);
-                debug_assert!(written.is_ok(), "a vector is never full");
-            }
-        }
-        if state.len() > USER_STATE_MAX as usize {
-            // A peer would refuse the whole exchange; membership matters more.
-            self.stats.channel_states_unsent += 1;
-            return Vec::new();
-        }
-        state
-    }
-
-    /// Applies a peer's half of an exchange, all or nothing.
-    fn merge(&mut self, peer: SocketAddr, exchange: &PushPull<'_>) -> Result<(), StreamError> {
-        if !versions_agree(&self.table, exchange.nodes()) {
-            self.stats.push_pulls_incompatible += 1;
-            return Err(StreamError::IncompatibleVersions);
-        }
-        let mut states = Vec::new();
-        let sectioned = sections::read(exchange.user_state, |channel, bytes| {
-            states.push((channel, bytes));
-        })?;
-        if sectioned.is_none() && !exchange.user_state.is_empty() {
-            states.push((Channel::BARE, exchange.user_state));
-        }
-        for node in exchange.nodes() {
-            self.merge_member(&node);
-        }
-        for (channel, bytes) in states {
-            let bytes = Bytes::copy_from_slice(bytes);
-            self.tell(Fact::PeerState { from: peer, channel, bytes, join: exchange.join });
+        if let Some(exchange) = held {
+            self.ask_merge(exchange, inbox);
         }
         Ok(())
     }
@@ -684,7 +547,7 @@ impl Node {
         }
     }
 
-    fn seed_failed(&mut self, seed: SocketAddr, reason: StreamFailure) {
+    pub(super) fn seed_failed(&mut self, seed: SocketAddr, reason: StreamFailure) {
         if self.leaving != Leaving::No {
             return;
         }
@@ -707,31 +570,4 @@ const fn served_share(limit: usize) -> usize {
 enum Ending {
     Close,
     Gone,
-}
-
-/// In which form the initiator of an exchange understands our state. It shows by its own, or, when
-/// it joins and so did not know us, by the adverts of those it lists.
-fn state_form_of(exchange: &PushPull<'_>) -> UserState {
-    let takes_envelopes = |node: NodeState<'_>| {
-        Advert::find(&node.alive.meta)
-            .is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0)
-    };
-    let sectioned = exchange.user_state.starts_with(&sections::MAGIC)
-        || (exchange.join && exchange.node_count() > 0 && exchange.nodes().all(takes_envelopes));
-    if sectioned { UserState::Sections } else { UserState::Blob }
-}
-
-const fn wire_state(state: MemberState) -> WireState {
-    match state {
-        MemberState::Alive => WireState::ALIVE,
-        MemberState::Suspect => WireState::SUSPECT,
-        MemberState::Dead => WireState::DEAD,
-        MemberState::Left => WireState::LEFT,
-    }
-}
-
-/// A peer's reason, fit to be printed.
-fn words(refusal: &Refusal<'_>) -> String {
-    let cut = refusal.error.len().min(REFUSAL_LEN_MAX);
-    refusal.error[..cut].escape_ascii().to_string()
 }

@@ -1,0 +1,209 @@
+//! Exchanges of state: what goes out, what an answer brings (protocol page §3.5, §4.8).
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::probe::type_of;
+use super::{Aim, Ending, Exchange, Node, Side, UserState};
+use crate::event::{Fact, StreamFailure};
+use crate::identity::{Channel, StreamId};
+use crate::member::{MemberId, MemberState, Record};
+use crate::node::membership::alive_of;
+use crate::push_pull::versions_agree;
+use crate::wire::message::{NodeState, PushPullHeader, Refusal, WireState};
+use crate::wire::sections;
+use crate::wire::stream::{PushPull, StreamError, StreamMessage, USER_STATE_MAX};
+use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
+
+/// Longest text of a refusal that is kept, in bytes.
+const REFUSAL_LEN_MAX: usize = 256;
+
+impl Node {
+    /// A seed or another member sent its half. `Some` if it has to wait for a verdict.
+    pub(super) fn on_answer(
+        &mut self,
+        id: StreamId,
+        exchange: Exchange,
+        message: StreamMessage<'_>,
+    ) -> Result<Option<Exchange>, StreamError> {
+        let failure = match message {
+            StreamMessage::PushPull(list) => match self.merge_or_hold(exchange, &list) {
+                Ok(held) => {
+                    self.close(id);
+                    return Ok(held);
+                }
+                Err(error) => StreamFailure::Answer(error),
+            },
+            StreamMessage::Refusal(refusal) => StreamFailure::Refused(words(&refusal)),
+            other => StreamFailure::Answer(StreamError::UnexpectedAnswer(type_of(&other).0)),
+        };
+        let error = match &failure {
+            StreamFailure::Answer(error) => *error,
+            _ => StreamError::Refused,
+        };
+        self.fail(id, failure, Ending::Close);
+        Err(error)
+    }
+
+    fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
+        let Aim::Join { seed } = aim else { return };
+        self.seeds.remove(seed);
+        self.tell(Fact::SeedReached { seed });
+        // A join begins with a stranger: what either side held back for that reason is exchanged
+        // now that both know each other.
+        let held_back = sent == UserState::Nothing && !self.channel_states.is_empty();
+        let they_did = !their_state.starts_with(&sections::MAGIC);
+        if let Some(member) = self.table.find_addr(peer)
+            && self.table.get(member).is_some_and(Record::takes_envelopes)
+            && (held_back || they_did)
+        {
+            self.push_pull_with(member, Aim::RestOfJoin);
+        }
+    }
+
+    // ── State ───────────────────────────────────────────────────────────────────────────────────
+
+    pub(super) fn state_form_for(&self, member: Option<MemberId>) -> UserState {
+        match member.and_then(|id| self.table.get(id)) {
+            Some(record) if record.takes_envelopes() => UserState::Sections,
+            Some(_) => UserState::Blob,
+            None => UserState::Nothing,
+        }
+    }
+
+    /// Writes one half of an exchange: every member that we know, then the application's state.
+    pub(super) fn put_push_pull(&mut self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
+        let state = self.user_state(form);
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let header = PushPullHeader {
+            nodes: count(self.table.len()),
+            user_state_len: count(state.len()),
+            join,
+        };
+        let mut written = header.encode(bytes);
+        for (_, record) in self.table.iter() {
+            let node = NodeState { alive: alive_of(record), state: wire_state(record.state) };
+            written = written.and_then(|()| node.encode(bytes));
+        }
+        debug_assert!(written.is_ok(), "a vector is never full");
+        bytes.extend_from_slice(&state);
+    }
+
+    fn user_state(&mut self, form: UserState) -> Vec<u8> {
+        let mut state = Vec::new();
+        match form {
+            UserState::Nothing => {}
+            UserState::Blob => {
+                if let Some(blob) = self.channel_states.get(&Channel::BARE) {
+                    state.extend_from_slice(blob);
+                }
+            }
+            UserState::Sections => {
+                let all = self.channel_states.iter().map(|(&channel, bytes)| (channel, &**bytes));
+                let written = sections::put(&mut state, all);
+                debug_assert!(written.is_ok(), "a vector is never full");
+            }
+        }
+        if state.len() > USER_STATE_MAX as usize {
+            // A peer would refuse the whole exchange; membership matters more.
+            self.stats.channel_states_unsent += 1;
+            return Vec::new();
+        }
+        state
+    }
+
+    /// Applies a peer's half of an exchange, or gives it back if the application is to be asked.
+    pub(super) fn merge_or_hold(
+        &mut self,
+        exchange: Exchange,
+        list: &PushPull<'_>,
+    ) -> Result<Option<Exchange>, StreamError> {
+        let joins = match exchange.side {
+            Side::Peer => list.join,
+            // A seed cannot choose whether our application is asked.
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. }),
+        };
+        if !(self.params.ask_merges && joins) {
+            self.finish_exchange(exchange, list)?;
+            return Ok(None);
+        }
+        // What cannot be merged anyway need not be asked about.
+        self.check_versions(list)?;
+        Ok(Some(exchange))
+    }
+
+    /// Applies a peer's half of an exchange, all or nothing, and does what follows.
+    pub(in crate::node) fn finish_exchange(
+        &mut self,
+        exchange: Exchange,
+        list: &PushPull<'_>,
+    ) -> Result<(), StreamError> {
+        self.merge(exchange.peer, list)?;
+        match exchange.side {
+            Side::Peer => self.stats.push_pulls_served += 1,
+            Side::Us { aim, sent } => {
+                self.stats.push_pulls_completed += 1;
+                self.after_push_pull(exchange.peer, aim, sent, list.user_state);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_versions(&mut self, list: &PushPull<'_>) -> Result<(), StreamError> {
+        if versions_agree(&self.table, list.nodes()) {
+            return Ok(());
+        }
+        self.stats.push_pulls_incompatible += 1;
+        Err(StreamError::IncompatibleVersions)
+    }
+
+    /// Applies a peer's half of an exchange, all or nothing.
+    fn merge(&mut self, peer: SocketAddr, exchange: &PushPull<'_>) -> Result<(), StreamError> {
+        self.check_versions(exchange)?;
+        let mut states = Vec::new();
+        let sectioned = sections::read(exchange.user_state, |channel, bytes| {
+            states.push((channel, bytes));
+        })?;
+        if sectioned.is_none() && !exchange.user_state.is_empty() {
+            states.push((Channel::BARE, exchange.user_state));
+        }
+        for node in exchange.nodes() {
+            self.merge_member(&node);
+        }
+        for (channel, bytes) in states {
+            let bytes = Bytes::copy_from_slice(bytes);
+            self.tell(Fact::PeerState { from: peer, channel, bytes, join: exchange.join });
+        }
+        Ok(())
+    }
+}
+
+/// In which form the initiator of an exchange understands our state. It shows by its own, or, when
+/// it joins and so did not know us, by the adverts of those it lists.
+pub(super) fn state_form_of(exchange: &PushPull<'_>) -> UserState {
+    let takes_envelopes = |node: NodeState<'_>| {
+        Advert::find(&node.alive.meta)
+            .is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0)
+    };
+    let sectioned = exchange.user_state.starts_with(&sections::MAGIC)
+        || (exchange.join && exchange.node_count() > 0 && exchange.nodes().all(takes_envelopes));
+    if sectioned { UserState::Sections } else { UserState::Blob }
+}
+
+const fn wire_state(state: MemberState) -> WireState {
+    match state {
+        MemberState::Alive => WireState::ALIVE,
+        MemberState::Suspect => WireState::SUSPECT,
+        MemberState::Dead => WireState::DEAD,
+        MemberState::Left => WireState::LEFT,
+    }
+}
+
+/// A peer's reason, fit to be printed.
+fn words(refusal: &Refusal<'_>) -> String {
+    let cut = refusal.error.len().min(REFUSAL_LEN_MAX);
+    refusal.error[..cut].escape_ascii().to_string()
+}
