@@ -11,6 +11,7 @@
 //! | [`world`] | the queue, the processes, streams |
 //! | [`network`] | what links do to datagrams |
 //! | [`chance`] | the seed and its children |
+//! | [`check`] | what must always hold, seen from outside |
 //! | [`trace`] | the running hash, and lines for people |
 //! | [`scenario`] | a whole configuration drawn from a seed, and what must hold in it |
 //!
@@ -42,6 +43,7 @@
 //! the first difference of two versions can be found with `diff`.
 
 pub mod chance;
+pub mod check;
 pub mod network;
 pub mod scenario;
 pub mod trace;
