@@ -411,7 +411,6 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
-            self.healer.forget_seed(seed);
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! An incarnation counts up to 2^32 and never back, so that whoever may state any number can state
 //! one that its owner cannot exceed, and silence it for good (memberlist #358). A number that is
-//! heard must therefore lie within a window above what is known or what a clock could have made of
-//! it; what lies beyond is believed only of the node itself.
+//! heard must therefore lie within a window above what a clock could have made of it; what lies beyond
+//! is believed only of the node itself.
 
 use core::time::Duration;
 
@@ -11,16 +11,22 @@ use super::Node;
 use crate::identity::Incarnation;
 use crate::member::MemberId;
 
-/// How far an incarnation may lie above the known one, or above our own start value and the
-/// seconds since, whichever is higher. A node refutes at most a few times per second.
+/// How far an incarnation may lie above our own start value and the seconds since. A node refutes
+/// at most a few times per second. What is known does not move the window: whoever made us believe a
+/// number at its edge could make us believe the next.
 const WINDOW: u32 = 1 << 16;
+
+/// How far it may lie above one that is known and lies beyond the window: of a member that counts
+/// calendar seconds while we count from one. Some refutations between two probes.
+const STEP: u32 = 64;
 
 /// Highest incarnation of a member that we did not know. Wall-clock seconds reach it in 2105; what
 /// lies above is kept for refutations.
 const UNKNOWN_MAX: u32 = u32::MAX - (1 << 24);
 
-/// An implausible statement makes us ask this often at most.
-const ASK_PAUSE: Duration = Duration::from_secs(2);
+/// An implausible statement makes us ask this often at most: each time costs an exchange of the
+/// whole state.
+const ASK_PAUSE: Duration = Duration::from_secs(10);
 
 /// How a statement came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,8 @@ impl Node {
             self.stats.implausible_incarnations += u64::from(too_high);
             return too_high;
         };
-        let horizon = record.incarnation.max(self.clock_incarnation()).0.saturating_add(WINDOW);
+        let window = self.clock_incarnation().0.saturating_add(WINDOW);
+        let horizon = window.max(record.incarnation.0.saturating_add(STEP));
         if stated.0 <= horizon || hearing == Hearing::FirstHand {
             return false;
         }
