@@ -21,6 +21,10 @@ pub enum Part {
     Scenario,
     /// What users do in it, and when.
     Workload,
+    /// Faults of single datagrams and streams.
+    LinkFaults,
+    /// The faults of one class, by its number: when, and to whom.
+    Fault(u8),
     /// The seed of a process' node: which process, and which of its starts.
     Process(u32, u32),
 }
@@ -32,6 +36,8 @@ impl Part {
             Self::Network => 1,
             Self::Scenario => 2,
             Self::Workload => 3,
+            Self::LinkFaults => 4,
+            Self::Fault(class) => 256 | u64::from(class),
             Self::Process(index, boot) => (u64::from(index) + 1) << 32 | u64::from(boot),
         }
     }
@@ -91,8 +97,24 @@ impl Chance {
     ///
     /// If there are none.
     pub fn pick<'a, T>(&mut self, things: &'a [T]) -> &'a T {
-        let index = self.below(things.len() as u64);
-        &things[usize::try_from(index).unwrap_or(usize::MAX)]
+        &things[self.index_below(things.len())]
+    }
+
+    /// A uniform index below `bound`; 0 if `bound` is 0.
+    pub fn index_below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).unwrap_or(usize::MAX)
+    }
+
+    /// A uniform duration from `least` up to `most`, in microseconds.
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        least + self.below_duration(most.saturating_sub(least))
+    }
+
+    /// Puts things into a random order.
+    pub fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            things.swap(last, self.index_below(last + 1));
+        }
     }
 
     /// A seed for a node.

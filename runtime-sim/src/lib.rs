@@ -48,6 +48,8 @@ pub mod trace;
 pub mod world;
 
 pub use chance::{Chance, Ratio};
-pub use network::{Latency, Network};
+pub use network::{Latency, Network, Streams};
 pub use trace::{Hash, Tracer};
-pub use world::{App, Ctl, ProcessId, Silent, Spawn, World, WorldStats};
+pub use world::{
+    App, Bandwidth, Clock, Ctl, Link, ProcessId, Silent, Spawn, Unwatched, Watch, World, WorldStats,
+};

@@ -1,7 +1,8 @@
-//! What links do to datagrams: delay, jitter, loss, duplication, reordering.
+//! What links do to datagrams: delay, jitter, loss, duplication, reordering, corruption; and to
+//! streams: pieces, resets, black holes.
 //!
 //! Streams have the delay and the jitter too, but what is lost of them is sent again by whoever
-//! carries them, and arrives in order.
+//! carries them, and arrives in order and unchanged.
 
 use core::fmt;
 use core::time::Duration;
@@ -66,6 +67,33 @@ pub struct Network {
     pub reordering: Ratio,
     /// How long.
     pub held_back: Duration,
+    /// Share of datagrams, of each copy, that arrive with one to three bytes changed: what UDP's
+    /// checksum of 16 bits lets pass.
+    pub corruption: Ratio,
+    /// What happens to streams.
+    pub streams: Streams,
+}
+
+/// Bytes that a stream takes at a time if nothing else is said. Odd, because a stream has no
+/// message boundaries.
+pub const PIECE_LEN: usize = 16_381;
+
+/// What all links do to streams. [`Default`] does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Below [`PIECE_LEN`], what is written arrives in pieces of random size, from 1 byte to this.
+    pub piece_max: usize,
+    /// Share of writes in the middle of which the stream breaks, and both ends hear of it.
+    pub resets: Ratio,
+    /// Share of calls and of writes with which the stream stops carrying anything, and nobody says
+    /// so.
+    pub black_holes: Ratio,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { piece_max: PIECE_LEN, resets: Ratio::ZERO, black_holes: Ratio::ZERO }
+    }
 }
 
 impl Default for Network {
@@ -77,44 +105,56 @@ impl Default for Network {
             duplication: Ratio::ZERO,
             reordering: Ratio::ZERO,
             held_back: Duration::from_millis(50),
+            corruption: Ratio::ZERO,
+            streams: Streams::default(),
         }
     }
 }
 
-/// What happens to one datagram.
+/// How one copy of a datagram travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It arrives after this long.
-    Arrives(Duration),
-    /// It arrives twice, after these times.
-    ArrivesTwice(Duration, Duration),
+pub(crate) struct Path {
+    /// How long.
+    pub(crate) delay: Duration,
+    /// Whether others may overtake it.
+    pub(crate) is_held_back: bool,
+}
+
+/// What becomes of one datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// It arrives.
+    One(Path),
+    /// It arrives twice.
+    Two(Path, Path),
     /// It does not arrive.
-    Lost,
+    None,
 }
 
 impl Network {
-    /// The same links without loss, duplication and reordering.
+    /// The same links without any fault: only delay and jitter stay.
     #[must_use]
-    pub const fn healed(self) -> Self {
-        Self { loss: Ratio::ZERO, duplication: Ratio::ZERO, reordering: Ratio::ZERO, ..self }
+    pub fn healed(self) -> Self {
+        let Self { latency, jitter, held_back, .. } = self;
+        Self { latency, jitter, held_back, ..Self::default() }
     }
 
     /// Decides about a datagram.
-    pub(crate) fn fate(&self, from: usize, to: usize, chance: &mut Chance) -> Fate {
+    pub(crate) fn fate(&self, from: usize, to: usize, chance: &mut Chance) -> Copies {
         if chance.happens(self.loss) {
-            return Fate::Lost;
+            return Copies::None;
         }
-        let first = self.delay(from, to, chance);
+        let first = self.path(from, to, chance);
         if chance.happens(self.duplication) {
-            return Fate::ArrivesTwice(first, self.delay(from, to, chance));
+            return Copies::Two(first, self.path(from, to, chance));
         }
-        Fate::Arrives(first)
+        Copies::One(first)
     }
 
-    /// How long one copy of a datagram travels.
-    fn delay(&self, from: usize, to: usize, chance: &mut Chance) -> Duration {
-        let held = if chance.happens(self.reordering) { self.held_back } else { Duration::ZERO };
-        self.stream_delay(from, to, chance) + held
+    fn path(&self, from: usize, to: usize, chance: &mut Chance) -> Path {
+        let is_held_back = chance.happens(self.reordering);
+        let held = if is_held_back { self.held_back } else { Duration::ZERO };
+        Path { delay: self.stream_delay(from, to, chance) + held, is_held_back }
     }
 
     /// How long a piece of a stream travels.
@@ -143,7 +183,8 @@ mod tests {
         let network = Network { latency: Latency::Uniform(3 * MS), ..Network::default() };
         let mut chance = Chance::child(1, Part::Network);
         for _ in 0..100 {
-            assert_eq!(network.fate(0, 1, &mut chance), Fate::Arrives(3 * MS));
+            let path = Path { delay: 3 * MS, is_held_back: false };
+            assert_eq!(network.fate(0, 1, &mut chance), Copies::One(path));
         }
     }
 
@@ -158,10 +199,12 @@ mod tests {
         };
         let mut chance = Chance::child(1, Part::Network);
         let fates: Vec<_> = (0..10_000).map(|_| network.fate(0, 1, &mut chance)).collect();
-        let count = |is: &dyn Fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
-        let lost = count(&|fate| *fate == Fate::Lost);
-        let twice = count(&|fate| matches!(fate, Fate::ArrivesTwice(..)));
-        let held = count(&|fate| matches!(fate, Fate::Arrives(after) if *after >= 50 * MS));
+        let count = |is: &dyn Fn(&Copies) -> bool| fates.iter().filter(|fate| is(fate)).count();
+        let lost = count(&|fate| *fate == Copies::None);
+        let twice = count(&|fate| matches!(fate, Copies::Two(..)));
+        let held = count(
+            &|fate| matches!(fate, Copies::One(path) if path.is_held_back && path.delay >= 50 * MS),
+        );
         assert!((1_800..2_200).contains(&lost), "{lost}");
         assert!((650..950).contains(&twice), "{twice}");
         assert!((600..850).contains(&held), "{held}");
@@ -169,8 +212,14 @@ mod tests {
 
     #[test]
     fn a_healed_network_keeps_its_delays() {
-        let network =
-            Network { jitter: MS, loss: Ratio::ONE, duplication: Ratio::ONE, ..Network::default() };
+        let network = Network {
+            jitter: MS,
+            loss: Ratio::ONE,
+            duplication: Ratio::ONE,
+            corruption: Ratio::ONE,
+            streams: Streams { piece_max: 1, resets: Ratio::ONE, black_holes: Ratio::ONE },
+            ..Network::default()
+        };
         assert_eq!(network.healed(), Network { jitter: MS, ..Network::default() });
     }
 }

@@ -91,6 +91,7 @@ impl Scenario {
             duplication: percent(&mut chance, 10),
             reordering: percent(&mut chance, 20),
             held_back: Duration::from_millis(1 + chance.below(400)),
+            ..Network::default()
         };
         let faults_for = Duration::from_secs(10 + chance.below(50));
         let crashes = chance.below(nodes as u64 / 2 + 1);
@@ -185,7 +186,8 @@ fn numbered(index: usize) -> Spawn {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Network { latency, jitter, loss, duplication, reordering, held_back } = &self.network;
+        let Network { latency, jitter, loss, duplication, reordering, held_back, .. } =
+            &self.network;
         writeln!(f, "seed        = {}", self.seed)?;
         writeln!(f, "nodes       = {}", self.nodes)?;
         writeln!(f, "mode        = {:?}", self.mode)?;

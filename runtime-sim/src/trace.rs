@@ -57,6 +57,12 @@ pub(crate) enum Sent {
     Lost,
     /// Nobody has that address.
     Nowhere,
+    /// The link is cut.
+    Cut,
+    /// It waits for its link to open.
+    Waits,
+    /// Too much waits already.
+    Overflowed,
 }
 
 /// The other side of a step.
@@ -98,6 +104,9 @@ impl Step<'_> {
             Self::Send { fate: Sent::Twice, .. } => (15, "doubled"),
             Self::Send { fate: Sent::Lost, .. } => (16, "lost"),
             Self::Send { fate: Sent::Nowhere, .. } => (17, "nowhere"),
+            Self::Send { fate: Sent::Cut, .. } => (18, "cut"),
+            Self::Send { fate: Sent::Waits, .. } => (19, "waits"),
+            Self::Send { fate: Sent::Overflowed, .. } => (20, "overflow"),
         }
     }
 
@@ -155,9 +164,10 @@ impl Tracer {
     /// microseconds, process, what, the address or the stream that it was with or `-`, number of
     /// bytes or of the event, checksum of the bytes.
     ///
-    /// A datagram that is sent is `send`, `doubled` if it will arrive twice, `lost`, or `nowhere` if
-    /// nobody has its address; where it arrives, it is `packet`, or `missed` by a process that is
-    /// down.
+    /// A datagram that is sent is `send`, `doubled` if it will arrive twice, `lost`, `nowhere` if
+    /// nobody has its address, `cut` by its link, `waits` for it to open, or `overflow` if too many
+    /// wait; where it arrives, it is `packet`, or `missed` by a process that is down or does not
+    /// read.
     pub fn with_lines(lines: impl Write + Send + 'static) -> Self {
         Self { lines: Some(Box::new(lines)), ..Self::default() }
     }

@@ -2,6 +2,21 @@
 //!
 //! A process is a node of the core and an application beside it, which plays the part that a
 //! program plays in a real runtime. Nothing here knows what nodes say to each other.
+//!
+//! | file | says |
+//! |---|---|
+//! | `mod` | processes, time, what anyone may look at |
+//! | `happen` | what becomes of each planned thing |
+//! | `carry` | from what a node wants to what is planned: datagrams and streams on their way |
+//! | `faults` | closed links, slow links, pauses, strangers |
+//! | `clock` | clocks that run apart |
+//! | `watch` | where checkers look on |
+
+mod carry;
+mod clock;
+mod faults;
+mod happen;
+mod watch;
 
 use core::cmp::{Ordering, Reverse};
 use core::net::SocketAddr;
@@ -9,18 +24,20 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rumormill::{
-    BootEpoch, Datagram, Event, Identity, Incarnation, Instant, Node, NodeName, Output, Params,
-    StreamId, StreamInput,
+    BootEpoch, Datagram, Event, Identity, Incarnation, Instant, Node, NodeName, Params, StreamId,
 };
 
 use crate::chance::{Chance, Part};
-use crate::network::{Fate, Network};
-use crate::trace::{Hash, Sent, Step, Tracer};
+use crate::network::Network;
+use crate::trace::{Hash, Step, Tracer};
+use faults::{Closed, Troubles};
+
+pub use clock::{Clock, DRIFT_MAX};
+pub use faults::{Bandwidth, Link, PAUSED_MAX, WAITING_MAX};
+pub use watch::{Unwatched, Watch};
 
 /// Bytes of UDP and IPv4 headers around every datagram.
 pub const HEADERS_LEN: u64 = 28;
-/// Bytes that a stream takes at a time. Odd, because a stream has no message boundaries.
-const PIECE_LEN: usize = 16_381;
 /// The port that a process' outgoing streams come from.
 const STREAM_PORT: u16 = 50_000;
 
@@ -56,6 +73,9 @@ pub trait App {
     fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
         let _ = ctl;
     }
+
+    /// The process ends without a word: what was not brought to a safe place is lost.
+    fn on_crash(&mut self) {}
 }
 
 /// An application that listens to nothing.
@@ -74,7 +94,7 @@ pub struct Ctl<'a> {
 }
 
 impl Ctl<'_> {
-    /// The time.
+    /// The time that the process' clock shows.
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
@@ -101,11 +121,13 @@ pub struct Spawn {
     pub addr: SocketAddr,
     /// How it gossips.
     pub params: Params,
+    /// Its clock.
+    pub clock: Clock,
 }
 
 impl Spawn {
-    /// The process `index` of a world of up to 2^24: its address is in `10.0.0.0/8`, and its name is
-    /// its address.
+    /// The process `index` of a world of up to 2^24: its address is in `10.0.0.0/8`, its name is its
+    /// address, and its clock is true.
     ///
     /// # Panics
     ///
@@ -117,7 +139,7 @@ impl Spawn {
         assert!(top == 0, "a world has fewer than 2^24 processes");
         let addr = SocketAddr::from(([10, high, middle, low], 7_946));
         let name = NodeName::new(addr.to_string()).expect("an address is a name");
-        Self { name, addr, params }
+        Self { name, addr, params, clock: Clock::default() }
     }
 }
 
@@ -138,6 +160,31 @@ pub struct WorldStats {
     pub unreachable: u64,
     /// Datagrams that a node refused.
     pub refused: u64,
+    /// Datagrams that were held back, so that others overtook them.
+    pub held_back: u64,
+    /// Datagrams of which bytes were changed on the way.
+    pub corrupted: u64,
+    /// Datagrams that a cut link swallowed.
+    pub cut: u64,
+    /// Datagrams and pieces of streams that waited for a closed link to open.
+    pub waited: u64,
+    /// Datagrams and pieces of streams that spent longer on the way because one of the ends lagged.
+    pub lagged: u64,
+    /// Datagrams and pieces of streams that waited for those before them on a narrow link.
+    pub queued: u64,
+    /// Datagrams that were lost because too many waited: on a narrow or clogged link, or for a
+    /// process that was paused.
+    pub overflowed: u64,
+    /// Times that a process was paused.
+    pub pauses: u64,
+    /// Streams that broke in the middle of a write.
+    pub resets: u64,
+    /// Streams that went on without carrying anything.
+    pub black_holes: u64,
+    /// Writes that arrived in pieces of random size.
+    pub splits: u64,
+    /// Datagrams and streams of strangers.
+    pub forged: u64,
     /// Streams that were opened.
     pub streams: u64,
     /// Bytes that travelled on streams.
@@ -162,17 +209,21 @@ struct Process<A> {
     name: NodeName,
     addr: SocketAddr,
     life: u32,
+    clock: Clock,
     running: Option<Running<A>>,
-    /// When its node wants to be woken.
+    /// When its node wants to be woken, in the world's time.
     wake: Option<Instant>,
     /// The earliest wake-up in the queue.
     armed: Option<Instant>,
+    troubles: Troubles,
 }
 
 #[derive(Debug)]
 struct Running<A> {
     node: Node,
     app: A,
+    /// The streams that its node knows.
+    streams: BTreeSet<StreamId>,
 }
 
 /// One end of a stream knows the other.
@@ -182,9 +233,13 @@ struct Pipe {
     theirs: StreamId,
     /// Nothing that is written from here on arrives before this.
     last_arrival: Instant,
+    /// Whether what is written vanishes.
+    is_black_hole: bool,
 }
 
 type PipeEnd = (ProcessId, StreamId);
+/// From one process to another.
+type Ends = (ProcessId, ProcessId);
 
 /// What is going to happen.
 #[derive(Debug)]
@@ -233,7 +288,7 @@ impl Ord for Planned {
 
 /// A world of processes. See the [crate documentation](crate).
 #[derive(Debug)]
-pub struct World<A> {
+pub struct World<A, W = Unwatched> {
     seed: u64,
     now: Instant,
     sequence: u64,
@@ -245,7 +300,12 @@ pub struct World<A> {
     dials: BTreeSet<PipeEnd>,
     network: Network,
     network_chance: Chance,
+    /// For faults of single datagrams and streams, so that they shift nothing else.
+    fault_chance: Chance,
+    /// Links that are not open.
+    closed: BTreeMap<Ends, Closed>,
     tracer: Tracer,
+    watch: W,
     stats: WorldStats,
     /// What nodes write their outputs into.
     buf: Vec<u8>,
@@ -255,6 +315,14 @@ impl<A: App> World<A> {
     /// An empty world at time zero.
     #[must_use]
     pub fn new(seed: u64, network: Network) -> Self {
+        Self::watched(seed, network, Unwatched)
+    }
+}
+
+impl<A: App, W: Watch> World<A, W> {
+    /// An empty world at time zero, and somebody who looks on.
+    #[must_use]
+    pub fn watched(seed: u64, network: Network, watch: W) -> Self {
         Self {
             seed,
             now: Instant::ZERO,
@@ -266,7 +334,10 @@ impl<A: App> World<A> {
             dials: BTreeSet::new(),
             network,
             network_chance: Chance::child(seed, Part::Network),
+            fault_chance: Chance::child(seed, Part::LinkFaults),
+            closed: BTreeMap::new(),
             tracer: Tracer::default(),
+            watch,
             stats: WorldStats::default(),
             buf: vec![0; 1 << 16],
         }
@@ -290,9 +361,17 @@ impl<A: App> World<A> {
         let id = ProcessId::new(self.processes.len());
         let before = self.by_addr.insert(spawn.addr, id);
         assert!(before.is_none(), "{} is taken", spawn.addr);
-        let Spawn { name, addr, params } = spawn;
-        let process = Process { name, addr, life: 0, running: None, wake: None, armed: None };
-        self.processes.push(process);
+        let Spawn { name, addr, params, clock } = spawn;
+        self.processes.push(Process {
+            name,
+            addr,
+            life: 0,
+            clock,
+            running: None,
+            wake: None,
+            armed: None,
+            troubles: Troubles::default(),
+        });
         self.start(id, params, app);
         id
     }
@@ -300,10 +379,14 @@ impl<A: App> World<A> {
     /// Ends a process without a word. What survives of it is returned; `None` if it was down.
     pub fn crash(&mut self, id: ProcessId) -> Option<A> {
         let process = &mut self.processes[id.index()];
-        let running = process.running.take()?;
+        let mut running = process.running.take()?;
         (process.wake, process.armed) = (None, None);
         self.stats.crashes += 1;
         self.tracer.record(self.now, id, Step::Crash);
+        running.app.on_crash();
+        self.watch.ended(self.now, id, &running.node);
+        // What waited for it finds it down.
+        self.resume(id);
         let ends: Vec<_> = self.pipes.keys().copied().filter(|end| end.0 == id).collect();
         for end in ends {
             self.hang_up(end, News::Failed);
@@ -323,11 +406,36 @@ impl<A: App> World<A> {
         self.start(id, params, app);
     }
 
+    /// As [`restart`](Self::restart), but at another address. Nobody has the old one from now on.
+    ///
+    /// # Panics
+    ///
+    /// If it is running, or if the address is taken.
+    pub fn restart_at(&mut self, id: ProcessId, addr: SocketAddr, params: Params, app: A) {
+        let old = core::mem::replace(&mut self.processes[id.index()].addr, addr);
+        self.by_addr.remove(&old);
+        let before = self.by_addr.insert(addr, id);
+        assert!(before.is_none(), "{addr} is taken");
+        self.restart(id, params, app);
+    }
+
+    /// Gives a process that is down another clock for its next life.
+    ///
+    /// # Panics
+    ///
+    /// If it is running: what its node waits for is planned by the old one.
+    pub fn set_clock(&mut self, id: ProcessId, clock: Clock) {
+        let process = &mut self.processes[id.index()];
+        assert!(process.running.is_none(), "the process runs");
+        process.clock = clock;
+    }
+
     fn start(&mut self, id: ProcessId, params: Params, app: A) {
         let process = &mut self.processes[id.index()];
         assert!(process.running.is_none(), "the process runs");
         process.life += 1;
-        let seconds = u32::try_from(self.now.as_micros() / 1_000_000).unwrap_or(u32::MAX);
+        let now = process.clock.read(self.now);
+        let seconds = u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX);
         let identity = Identity {
             name: process.name.clone(),
             addr: process.addr,
@@ -337,8 +445,9 @@ impl<A: App> World<A> {
             boot_epoch: BootEpoch(process.life),
         };
         let seed = Chance::child(self.seed, Part::Process(id.0, process.life)).node_seed();
-        let node = Node::new(self.now, identity, params, seed);
-        process.running = Some(Running { node, app });
+        let node = Node::new(now, identity, params, seed);
+        self.watch.started(self.now, id, &node);
+        process.running = Some(Running { node, app, streams: BTreeSet::new() });
         self.tracer.record(self.now, id, Step::Start);
         self.drain(id);
     }
@@ -349,7 +458,7 @@ impl<A: App> World<A> {
     ///
     /// If it is down.
     pub fn act<R>(&mut self, id: ProcessId, call: impl FnOnce(&mut Ctl<'_>, &mut A) -> R) -> R {
-        let now = self.now;
+        let now = self.local_now(id);
         let running = self.processes[id.index()].running.as_mut().expect("the process runs");
         let result = call(&mut Ctl { node: &mut running.node, now }, &mut running.app);
         self.drain(id);
@@ -433,7 +542,7 @@ impl<A: App> World<A> {
     }
 
     /// All processes, in the order in which they were spawned.
-    pub fn ids(&self) -> impl Iterator<Item = ProcessId> + use<A> {
+    pub fn ids(&self) -> impl Iterator<Item = ProcessId> + use<A, W> {
         (0..self.processes.len()).map(ProcessId::new)
     }
 
@@ -459,6 +568,23 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn name(&self, id: ProcessId) -> &NodeName {
         &self.processes[id.index()].name
+    }
+
+    /// The time that a process' clock shows.
+    #[must_use]
+    pub fn local_now(&self, id: ProcessId) -> Instant {
+        self.processes[id.index()].clock.read(self.now)
+    }
+
+    /// Whoever looks on.
+    #[must_use]
+    pub const fn watch(&self) -> &W {
+        &self.watch
+    }
+
+    /// Whoever looks on, to be told something.
+    pub const fn watch_mut(&mut self) -> &mut W {
+        &mut self.watch
     }
 
     /// What links do, from now on.
@@ -497,226 +623,5 @@ impl<A: App> World<A> {
         let sequence = self.sequence;
         self.sequence += 1;
         self.queue.push(Reverse(Planned { at, sequence, what }));
-    }
-
-    fn happen(&mut self, what: What) {
-        match what {
-            What::Wake { process, life } => self.wake(process, life),
-            What::Packet { from, to, bytes } => self.deliver(from, to, &bytes),
-            What::Dial { from, life, stream, to } => self.accept(from, life, stream, to),
-            What::Stream { to, life, stream, news } => self.tell(to, life, stream, &news),
-        }
-    }
-
-    fn wake(&mut self, id: ProcessId, life: u32) {
-        let now = self.now;
-        let process = &mut self.processes[id.index()];
-        if process.life != life || process.armed != Some(now) {
-            return;
-        }
-        process.armed = None;
-        let Some(running) = process.running.as_mut() else { return };
-        // The node may have changed its mind since; then only the wake-up is planned anew.
-        if process.wake.is_some_and(|wake| wake <= now) {
-            self.tracer.record(now, id, Step::Wake);
-            running.node.handle_tick(now);
-            self.drain(id);
-        } else {
-            self.arm(id);
-        }
-    }
-
-    fn deliver(&mut self, from: SocketAddr, to: ProcessId, bytes: &[u8]) {
-        let now = self.now;
-        let Some(running) = self.processes[to.index()].running.as_mut() else {
-            self.stats.unreachable += 1;
-            self.tracer.record(now, to, Step::Missed(from, bytes));
-            return;
-        };
-        self.tracer.record(now, to, Step::Packet(from, bytes));
-        let refused = running.node.handle_packet(now, from, bytes).is_err();
-        self.stats.refused += u64::from(refused);
-        self.drain(to);
-    }
-
-    fn accept(&mut self, from: ProcessId, life: u32, stream: StreamId, to: ProcessId) {
-        let now = self.now;
-        // Streams of another life may have the same number.
-        let is_wanted =
-            self.processes[from.index()].life == life && self.dials.remove(&(from, stream));
-        let caller = SocketAddr::new(self.processes[from.index()].addr.ip(), STREAM_PORT);
-        let callee = &mut self.processes[to.index()];
-        let accepted =
-            callee.running.as_mut().and_then(|running| running.node.handle_accept(now, caller));
-        let delay = self.stream_delay(to, from);
-        let Some(theirs) = accepted else {
-            self.tracer.record(now, to, Step::Refused(caller));
-            self.plan(now + delay, What::Stream { to: from, life, stream, news: News::Failed });
-            return;
-        };
-        self.tracer.record(now, to, Step::Accept(caller));
-        self.stats.streams += 1;
-        if is_wanted {
-            let pipe = |peer, theirs| Pipe { peer, theirs, last_arrival: now };
-            self.pipes.insert((from, stream), pipe(to, theirs));
-            self.pipes.insert((to, theirs), pipe(from, stream));
-            self.drain(to);
-            self.send_along((to, theirs), News::Connected);
-        } else {
-            // The caller died or gave up while its call was under way.
-            let life = self.processes[to.index()].life;
-            self.plan(now, What::Stream { to, life, stream: theirs, news: News::Failed });
-            self.drain(to);
-        }
-    }
-
-    fn tell(&mut self, to: ProcessId, life: u32, stream: StreamId, news: &News) {
-        let now = self.now;
-        let process = &mut self.processes[to.index()];
-        let Some(running) = process.running.as_mut().filter(|_| process.life == life) else {
-            return;
-        };
-        let (step, input) = match news {
-            News::Connected => (Step::Connected(stream), StreamInput::Connected),
-            News::Bytes(bytes) => (Step::Bytes(stream, bytes), StreamInput::Bytes(bytes)),
-            News::Written => (Step::Written(stream), StreamInput::Written),
-            News::Closed => (Step::Closed(stream), StreamInput::Closed),
-            News::Failed => (Step::Failed(stream), StreamInput::Failed),
-        };
-        self.tracer.record(now, to, step);
-        // Inputs that cross the node's own close find no stream; that is no error.
-        let _ = running.node.handle_stream(now, stream, input);
-        self.drain(to);
-    }
-
-    // ── What nodes want ─────────────────────────────────────────────────────────────────────────
-
-    /// Carries out everything that a node wants.
-    fn drain(&mut self, id: ProcessId) {
-        self.drain_once(id);
-        let now = self.now;
-        let Some(running) = self.processes[id.index()].running.as_mut() else { return };
-        running.app.on_turn(&mut Ctl { node: &mut running.node, now });
-        self.drain_once(id);
-        self.arm(id);
-    }
-
-    fn drain_once(&mut self, id: ProcessId) {
-        let (now, mut buf) = (self.now, core::mem::take(&mut self.buf));
-        while let Some(running) = self.processes[id.index()].running.as_mut() {
-            match running.node.poll_output(&mut buf) {
-                Output::Send { to, len } => {
-                    let datagram = running.node.last_datagram();
-                    running.app.on_datagram(now, to, len, datagram);
-                    self.send(id, to, &buf[..len]);
-                }
-                Output::Connect { stream, to } => self.dial(id, stream, to),
-                Output::Write { stream, len } => self.write(id, stream, &buf[..len]),
-                Output::Close { stream } => self.hang_up((id, stream), News::Closed),
-                Output::Event(event) => {
-                    self.tracer.record(now, id, Step::Event(event.number));
-                    running.app.on_event(&mut Ctl { node: &mut running.node, now }, event);
-                }
-                Output::Timer(wake) => {
-                    self.processes[id.index()].wake = wake;
-                    break;
-                }
-            }
-        }
-        self.buf = buf;
-    }
-
-    /// Plans the wake-up that a node asked for, unless an earlier one is planned, which will look
-    /// again.
-    fn arm(&mut self, id: ProcessId) {
-        let process = &mut self.processes[id.index()];
-        let Some(wake) = process.wake.map(|wake| wake.max(self.now)) else { return };
-        if process.armed.is_none_or(|armed| armed > wake) {
-            process.armed = Some(wake);
-            let life = process.life;
-            self.plan(wake, What::Wake { process: id, life });
-        }
-    }
-
-    fn send(&mut self, from: ProcessId, to: SocketAddr, bytes: &[u8]) {
-        self.stats.datagrams += 1;
-        self.stats.datagram_bytes += bytes.len() as u64;
-        let now = self.now;
-        let Some(&peer) = self.by_addr.get(&to) else {
-            self.stats.unreachable += 1;
-            self.tracer.record(now, from, Step::Send { to, fate: Sent::Nowhere, bytes });
-            return;
-        };
-        let fate = self.network.fate(from.index(), peer.index(), &mut self.network_chance);
-        let sender = self.processes[from.index()].addr;
-        let packet = || What::Packet { from: sender, to: peer, bytes: bytes.into() };
-        let fate = match fate {
-            Fate::Arrives(after) => {
-                self.plan(now + after, packet());
-                Sent::Once
-            }
-            Fate::ArrivesTwice(after, again) => {
-                self.stats.duplicated += 1;
-                self.plan(now + after, packet());
-                self.plan(now + again, packet());
-                Sent::Twice
-            }
-            Fate::Lost => {
-                self.stats.lost += 1;
-                Sent::Lost
-            }
-        };
-        self.tracer.record(now, from, Step::Send { to, fate, bytes });
-    }
-
-    fn dial(&mut self, from: ProcessId, stream: StreamId, to: SocketAddr) {
-        let life = self.processes[from.index()].life;
-        let what = match self.by_addr.get(&to) {
-            Some(&to) => {
-                self.dials.insert((from, stream));
-                What::Dial { from, life, stream, to }
-            }
-            None => What::Stream { to: from, life, stream, news: News::Failed },
-        };
-        let delay = match &what {
-            What::Dial { to, .. } => self.stream_delay(from, *to),
-            _ => Duration::ZERO,
-        };
-        self.plan(self.now + delay, what);
-    }
-
-    fn write(&mut self, from: ProcessId, stream: StreamId, bytes: &[u8]) {
-        self.stats.stream_bytes += bytes.len() as u64;
-        for piece in bytes.chunks(PIECE_LEN) {
-            self.send_along((from, stream), News::Bytes(piece.into()));
-        }
-        let life = self.processes[from.index()].life;
-        let written = What::Stream { to: from, life, stream, news: News::Written };
-        self.plan(self.now, written);
-    }
-
-    /// Sends something to the other end of a stream, behind everything that was sent before.
-    fn send_along(&mut self, end: PipeEnd, news: News) {
-        let Some(&Pipe { peer, theirs, last_arrival }) = self.pipes.get(&end) else { return };
-        let at = last_arrival.max(self.now + self.stream_delay(end.0, peer));
-        if let Some(pipe) = self.pipes.get_mut(&end) {
-            pipe.last_arrival = at;
-        }
-        let life = self.processes[peer.index()].life;
-        self.plan(at, What::Stream { to: peer, life, stream: theirs, news });
-    }
-
-    /// Takes one end away and tells the other; a call that is under way is wanted no more.
-    fn hang_up(&mut self, end: PipeEnd, news: News) {
-        self.dials.remove(&end);
-        self.send_along(end, news);
-        if let Some(pipe) = self.pipes.remove(&end) {
-            // What the other end writes from now on goes nowhere.
-            self.pipes.remove(&(pipe.peer, pipe.theirs));
-        }
-    }
-
-    fn stream_delay(&mut self, from: ProcessId, to: ProcessId) -> Duration {
-        self.network.stream_delay(from.index(), to.index(), &mut self.network_chance)
     }
 }
