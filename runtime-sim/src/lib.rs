@@ -11,8 +11,10 @@
 //! | [`world`] | the queue, the processes, streams |
 //! | [`network`] | what links do to datagrams |
 //! | [`chance`] | the seed and its children |
+//! | [`check`] | what must always hold, seen from outside |
 //! | [`trace`] | the running hash, and lines for people |
 //! | [`scenario`] | a whole configuration drawn from a seed, and what must hold in it |
+//! | [`swarm`] | many seeds, added up |
 //!
 //! # A first world
 //!
@@ -39,11 +41,14 @@
 //!
 //! `sim run --seed S` draws a whole configuration, prints it, runs it, and prints the hash. The same
 //! version with the same seed prints the same hash; `--trace FILE` writes one line per step, so that
-//! the first difference of two versions can be found with `diff`.
+//! the first difference of two versions can be found with `diff`. `sim swarm --seeds N` runs many, and
+//! says which of them to run again.
 
 pub mod chance;
+pub mod check;
 pub mod network;
 pub mod scenario;
+pub mod swarm;
 pub mod trace;
 pub mod world;
 

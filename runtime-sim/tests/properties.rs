@@ -5,7 +5,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 use quickcheck::quickcheck;
 use rumormill::Mode;
-use rumormill_sim::scenario::Scenario;
+use rumormill_sim::scenario::{Class, Scenario};
 use rumormill_sim::{Latency, Network, Ratio, Tracer};
 
 /// Every mode, `ThesisClassic` too, which seeds do not draw: its load grows without end, but the
@@ -23,18 +23,22 @@ fn modes() -> impl Strategy<Value = Mode> {
 fn scenarios() -> impl Strategy<Value = Scenario> {
     let numbers = (any::<u64>(), 2..9_usize, modes(), 0..=300_000_u32, 1..6_u64, 0..6_u64);
     (numbers, 0..3_u64, 0..60_u64).prop_map(
-        |((seed, nodes, mode, loss, seconds, broadcasts), crashes, delay)| Scenario {
-            nodes,
-            mode,
-            network: Network {
-                latency: Latency::Uniform(Duration::from_millis(delay)),
-                loss: Ratio::per_million(loss),
-                ..Scenario::draw(seed).network
-            },
-            faults_for: Duration::from_secs(seconds),
-            crashes,
-            broadcasts,
-            ..Scenario::draw(seed)
+        |((seed, nodes, mode, loss, seconds, broadcasts), crashes, delay)| {
+            let mut drawn = Scenario::draw(seed);
+            drawn.faults.insert(Class::Crash);
+            Scenario {
+                nodes,
+                mode,
+                network: Network {
+                    latency: Latency::Uniform(Duration::from_millis(delay)),
+                    loss: Ratio::per_million(loss),
+                    ..drawn.network
+                },
+                faults_for: Duration::from_secs(seconds),
+                crashes,
+                broadcasts,
+                ..drawn
+            }
         },
     )
 }
@@ -43,7 +47,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_loss_that_ends_leaves_all_nodes_knowing_the_same_within_the_bound(
+    fn any_faults_that_end_leave_all_nodes_knowing_the_same_within_the_bound(
         scenario in scenarios(),
     ) {
         let (result, _) = scenario.run(Tracer::default());

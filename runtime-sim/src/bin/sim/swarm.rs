@@ -1,0 +1,209 @@
+//! `sim swarm` and `sim merge`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use rumormill_sim::scenario::{Class, Classes};
+use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
+
+use super::{EXIT_BREACH, EXIT_NO_CONVERGENCE};
+
+/// What a shell sees if a kind of fault never happened.
+const EXIT_VACUOUS: u8 = 5;
+/// What a shell sees if a seed panicked, as if the program had.
+const EXIT_PANIC: u8 = 101;
+/// What a shell sees after Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
+/// Threads at most.
+const JOBS_MAX: usize = 1_024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Text,
+    /// One object, to be merged
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SwarmArgs {
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    start: u64,
+    /// How many seeds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
+    seeds: u64,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "J", value_parser = jobs)]
+    jobs: Option<usize>,
+    /// Kinds of faults that do not happen, with commas between them
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    no: Vec<Class>,
+    /// Kinds of faults that may be drawn although the core does not resist them yet
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    dare: Vec<Class>,
+    /// Leave faults out of failing seeds as long as they fail
+    #[arg(long)]
+    shrink: bool,
+    /// How to print what came of it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// What `sim swarm --format json` printed
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// How to print the sum
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|jobs| (1..=JOBS_MAX).contains(jobs));
+    number.ok_or_else(|| format!("give a number of threads from 1 to {JOBS_MAX}"))
+}
+
+/// What all threads of a swarm share.
+struct Hunt<'a> {
+    args: &'a SwarmArgs,
+    choice: Choice,
+    next: AtomicU64,
+    is_over: Arc<AtomicBool>,
+    tally: Mutex<Tally>,
+    bar: ProgressBar,
+}
+
+impl Hunt<'_> {
+    /// Takes one seed after the other until none is left or somebody pressed Ctrl-C.
+    fn work(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.args.seeds {
+                return;
+            }
+            let seed = self.args.start.wrapping_add(index);
+            let mut ran = run_seed(seed, &self.choice);
+            if self.args.shrink {
+                ran = ran.map_err(|failure| shrink(failure, &self.choice));
+            }
+            if let Err(failure) = &ran {
+                self.bar.println(format!("seed {seed}: {}; {}", failure.what, failure.command));
+            }
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.add(seed, ran);
+            self.bar.set_message(format!("{} violations", tally.failed));
+            self.bar.inc(1);
+        }
+    }
+}
+
+pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
+    if args.start.checked_add(args.seeds).is_none() {
+        eprintln!("sim: there are no seeds beyond {}", u64::MAX);
+        return ExitCode::from(2);
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&is_over);
+    // The first one lets seeds end that are under way, the second one does not wait.
+    let handler = move || {
+        if on_signal.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("sim: Ctrl-C will end this at once ({error})");
+    }
+    let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
+    let choice = Choice { no: classes(&args.no), dare: classes(&args.dare) };
+    let hunt = Hunt {
+        args,
+        choice,
+        next: AtomicU64::new(0),
+        is_over,
+        tally: Mutex::new(Tally::new(&choice)),
+        bar: bar(args.seeds),
+    };
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..args.jobs.unwrap_or_else(cores) {
+            scope.spawn(|| hunt.work());
+        }
+    });
+    let Hunt { is_over, tally, bar, .. } = hunt;
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (seeds, elapsed) = (tally.seeds(), bar.elapsed());
+    bar.finish_and_clear();
+    print(&tally, args.format);
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    let rate = seeds as f64 / elapsed.as_secs_f64().max(1e-9);
+    eprintln!("sim: {seeds} seeds in {:.1} s, {rate:.1} per second", elapsed.as_secs_f64());
+    if seeds < args.seeds && is_over.load(Ordering::Relaxed) {
+        eprintln!("sim: interrupted; go on with --start {}", args.start + seeds);
+        return ExitCode::from(EXIT_INTERRUPTED);
+    }
+    verdict(&tally)
+}
+
+fn bar(seeds: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {msg}, {per_sec}, {eta}");
+    let bar = ProgressBar::new(seeds).with_message("0 violations");
+    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
+}
+
+pub(super) fn merge(args: &MergeArgs) -> ExitCode {
+    let mut sum: Option<Tally> = None;
+    for path in &args.files {
+        let read = fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| {
+            serde_json::from_str(&text).map_err(|error| {
+                format!("it is not what `sim swarm --format json` prints ({error})")
+            })
+        });
+        let merged = read.and_then(|tally: Tally| match &mut sum {
+            Some(sum) => sum.merge(&tally).map_err(|error| error.to_string()),
+            None => {
+                sum = Some(tally);
+                Ok(())
+            }
+        });
+        if let Err(error) = merged {
+            eprintln!("sim: {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    let Some(sum) = sum else { return ExitCode::FAILURE };
+    print(&sum, args.format);
+    verdict(&sum)
+}
+
+/// Whoever closes the output early has seen enough; the exit code still tells.
+fn print(tally: &Tally, format: Format) {
+    let mut out = std::io::stdout().lock();
+    let text = match format {
+        Format::Text => tally.to_string(),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(tally).expect("a tally has only text keys");
+            json + "\n"
+        }
+    };
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn verdict(tally: &Tally) -> ExitCode {
+    match tally.worst() {
+        Some(Kind::Panic) => ExitCode::from(EXIT_PANIC),
+        Some(Kind::Breach) => ExitCode::from(EXIT_BREACH),
+        Some(Kind::NoConvergence) => ExitCode::from(EXIT_NO_CONVERGENCE),
+        None if !tally.never_fired().is_empty() => ExitCode::from(EXIT_VACUOUS),
+        None => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,480 @@
+//! What must hold in every world, seen from outside: from what travels, from what nodes tell, and
+//! from what anybody may ask them. No code of the core decides here whether the core is right.
+//!
+//! | rule | says |
+//! |---|---|
+//! | [`Rule::IncarnationFell`] | what a node knows of a member never gets older, unless it forgot it or the name moved |
+//! | [`Rule::TwoStatements`] | one incarnation of a member has one address and one meta, unless links change bytes and nothing notices |
+//! | [`Rule::Resurrected`] | who is dead or left comes back with a higher incarnation only, unless forgotten or moved |
+//! | [`Rule::DatagramTooLong`] | no datagram exceeds the limit |
+//! | [`Rule::OverLimit`] | no table, queue or list exceeds its limit |
+//! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them |
+//! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
+//! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
+//! | [`Rule::Reflected`] | nobody sends to an address that only a stranger named |
+//! | [`Rule::Merged`] | nobody sees a member of a cluster with another label |
+//! | [`Rule::FalseAlarm`] | in a healthy cluster nobody who runs is reported as failed |
+//! | [`Rule::LeaveAsFailure`] | in a healthy cluster nobody who said goodbye is reported as failed |
+//! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
+
+use core::fmt;
+use core::hash::Hasher as _;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rumormill::{
+    Cause, Event, Fact, Incarnation, Instant, Member, MemberState, Node, NodeName, SEEDS_MAX,
+    ShortId,
+};
+use siphasher::sip::SipHasher13;
+use thiserror::Error;
+
+use crate::world::{ProcessId, Watch};
+
+/// Datagrams that are kept for whoever wants to send them again.
+const CAPTURED_MAX: usize = 256;
+/// Members of a node that are looked at in every turn; more of them less often.
+const WALKED_EACH_TURN: usize = 64;
+/// One in this many is kept.
+const CAPTURE_EVERY: u64 = 7;
+
+/// Something that must always hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the table of the module says what each is")]
+pub enum Rule {
+    IncarnationFell,
+    TwoStatements,
+    Resurrected,
+    DatagramTooLong,
+    OverLimit,
+    Unaccounted,
+    RumorTwice,
+    OverBudget,
+    Reflected,
+    Merged,
+    FalseAlarm,
+    LeaveAsFailure,
+    Garbled,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IncarnationFell => "a member's incarnation fell",
+            Self::TwoStatements => "one incarnation has two addresses or metas",
+            Self::Resurrected => "a dead member came back without a higher incarnation",
+            Self::DatagramTooLong => "a datagram is too long",
+            Self::OverLimit => "a limit is exceeded",
+            Self::Unaccounted => "something is not counted",
+            Self::RumorTwice => "a rumour was told twice",
+            Self::OverBudget => "a rumour was repeated too often",
+            Self::Reflected => "a datagram went to a stranger's victim",
+            Self::Merged => "two clusters have merged",
+            Self::FalseAlarm => "a healthy member was reported as failed",
+            Self::LeaveAsFailure => "a goodbye was reported as a failure",
+            Self::Garbled => "an application got what nobody told",
+        })
+    }
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{rule}: {detail} (process {} at {at:?})", process.index())]
+pub struct Breach {
+    /// Which.
+    pub rule: Rule,
+    /// When.
+    pub at: Instant,
+    /// By whom.
+    pub process: ProcessId,
+    /// How.
+    pub detail: String,
+}
+
+/// What a process is known to know of a member.
+#[derive(Clone, Debug)]
+struct Seen {
+    name: NodeName,
+    addr: SocketAddr,
+    incarnation: Incarnation,
+    state: MemberState,
+    meta: u64,
+}
+
+/// What was seen of one life of a process.
+#[derive(Debug, Default)]
+struct Observed {
+    /// In the order in which the node lists its members.
+    members: Vec<Seen>,
+    next_event: u64,
+    events_dropped: u64,
+    sent: (u64, u64),
+    received: (u64, u64),
+    rumors: BTreeMap<ShortId, Instant>,
+    copies: BTreeMap<ShortId, u32>,
+    most_live: usize,
+    turns: usize,
+}
+
+/// What was stated under one incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Statement {
+    addr: SocketAddr,
+    meta: u64,
+}
+
+/// Watches a world, and keeps the first breach.
+#[derive(Debug, Default)]
+pub struct Checker {
+    breach: Option<Breach>,
+    observed: Vec<Observed>,
+    statements: BTreeMap<NodeName, BTreeMap<Incarnation, Statement>>,
+    /// Names of which one incarnation may have been stated twice, by no fault of the core.
+    excused: BTreeSet<NodeName>,
+    /// Which cluster a name belongs to, if there is more than one.
+    clusters: BTreeMap<NodeName, u8>,
+    victims: BTreeSet<SocketAddr>,
+    /// Whether statements may change on the way without anybody noticing.
+    is_garbling: bool,
+    /// Who runs, while the cluster is healthy.
+    healthy: Option<BTreeSet<NodeName>>,
+    leaving: BTreeSet<NodeName>,
+    captured: VecDeque<(SocketAddr, Box<[u8]>)>,
+    traffic: u64,
+    captures: bool,
+}
+
+impl Checker {
+    /// What was broken first, if anything was.
+    #[must_use]
+    pub const fn breach(&self) -> Option<&Breach> {
+        self.breach.as_ref()
+    }
+
+    /// Somebody makes statements in this name: the rules about incarnations do not hold for it.
+    pub fn excuse(&mut self, name: &[u8]) {
+        if let Ok(name) = NodeName::new(name) {
+            self.excused.insert(name);
+        }
+    }
+
+    /// Links change bytes and not all datagrams have a checksum: what is stated is not compared.
+    pub const fn expect_garbling(&mut self) {
+        self.is_garbling = true;
+    }
+
+    /// This name belongs to this cluster, and must not be seen from another.
+    pub fn belongs(&mut self, name: NodeName, cluster: u8) {
+        self.clusters.insert(name, cluster);
+    }
+
+    /// Nobody may send anything there.
+    pub fn protect(&mut self, victim: SocketAddr) {
+        self.victims.insert(victim);
+    }
+
+    /// From now on the cluster is healthy, and these run.
+    pub fn is_healthy(&mut self, running: impl IntoIterator<Item = NodeName>) {
+        self.healthy = Some(running.into_iter().collect());
+    }
+
+    /// This one says goodbye in a healthy cluster.
+    pub fn leaves(&mut self, name: NodeName) {
+        self.leaving.insert(name);
+    }
+
+    /// Keeps some of the datagrams that arrive.
+    pub const fn capture(&mut self) {
+        self.captures = true;
+    }
+
+    /// Some of the last datagrams, with where they came from.
+    #[must_use]
+    pub const fn captured(&self) -> &VecDeque<(SocketAddr, Box<[u8]>)> {
+        &self.captured
+    }
+
+    fn broken(&mut self, rule: Rule, at: Instant, process: ProcessId, detail: String) {
+        self.breach.get_or_insert(Breach { rule, at, process, detail });
+    }
+
+    fn observed(&mut self, id: ProcessId) -> &mut Observed {
+        if self.observed.len() <= id.index() {
+            self.observed.resize_with(id.index() + 1, Observed::default);
+        }
+        &mut self.observed[id.index()]
+    }
+
+    // ── Members ─────────────────────────────────────────────────────────────────────────────────
+
+    fn check_members(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        // Taken out, so that the rest of the checker can be told while it is walked.
+        let mut seen = core::mem::take(&mut self.observed(id).members);
+        for (index, member) in node.members().enumerate() {
+            align(&mut seen, index, &member);
+            match seen.get_mut(index).filter(|seen| seen.name == *member.name) {
+                Some(seen) if is_same(seen, &member) => {}
+                Some(seen) => {
+                    let now = sight(&member);
+                    self.compare(at, id, seen, &now);
+                    *seen = now;
+                }
+                None => {
+                    let now = sight(&member);
+                    self.check_cluster(at, id, node, &now);
+                    self.check_statement(at, id, &now);
+                    seen.insert(index, now);
+                }
+            }
+        }
+        seen.truncate(node.members().count());
+        self.observed(id).members = seen;
+    }
+
+    fn compare(&mut self, at: Instant, id: ProcessId, before: &Seen, now: &Seen) {
+        self.check_statement(at, id, now);
+        if before.addr != now.addr || self.excused.contains(&now.name) {
+            return;
+        }
+        let detail = || {
+            let (was, is) = (before.incarnation, now.incarnation);
+            format!("{} was {} at {was}, is {} at {is}", now.name, before.state, now.state)
+        };
+        if now.incarnation < before.incarnation {
+            self.broken(Rule::IncarnationFell, at, id, detail());
+        }
+        let is_back = !before.state.is_live() && now.state.is_live();
+        if is_back && now.incarnation <= before.incarnation {
+            self.broken(Rule::Resurrected, at, id, detail());
+        }
+    }
+
+    /// Who is alive was stated to be so, under this incarnation, by itself. An accusation raises
+    /// what is known without saying anything new.
+    fn check_statement(&mut self, at: Instant, id: ProcessId, now: &Seen) {
+        let is_stated = now.state == MemberState::Alive && !self.is_garbling;
+        if !is_stated || self.excused.contains(&now.name) {
+            return;
+        }
+        let statement = Statement { addr: now.addr, meta: now.meta };
+        let known = self.statements.entry(now.name.clone()).or_default();
+        let first = *known.entry(now.incarnation).or_insert(statement);
+        if first != statement {
+            let detail = format!("{} at {}: {first:?}, {statement:?}", now.name, now.incarnation);
+            self.broken(Rule::TwoStatements, at, id, detail);
+        }
+    }
+
+    fn check_cluster(&mut self, at: Instant, id: ProcessId, node: &Node, now: &Seen) {
+        if self.clusters.is_empty() {
+            return;
+        }
+        let ours = self.clusters.get(node.local().name);
+        let theirs = self.clusters.get(&now.name);
+        if theirs.is_some() && ours != theirs {
+            self.broken(Rule::Merged, at, id, format!("it sees {}", now.name));
+        }
+    }
+
+    // ── Limits and counters ─────────────────────────────────────────────────────────────────────
+
+    fn check_limits(&mut self, at: Instant, id: ProcessId, node: &Node, streams: usize) {
+        let params = node.params();
+        let members = node.members().count();
+        let limits = [
+            ("members", members, params.members_max),
+            ("updates", node.updates_waiting(), members),
+            ("seeds", node.seeds_waiting(), SEEDS_MAX),
+            ("streams", streams, params.streams_max),
+            ("health", node.health() as usize, params.awareness_max as usize - 1),
+        ];
+        for (what, is, max) in limits {
+            if is > max {
+                self.broken(Rule::OverLimit, at, id, format!("{is} {what}, at most {max}"));
+            }
+        }
+    }
+
+    fn check_counters(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        let stats = node.stats();
+        let observed = self.observed(id);
+        let pairs = [
+            ("datagrams sent", stats.packets_sent, observed.sent.0),
+            ("bytes sent", stats.bytes_sent, observed.sent.1),
+            ("datagrams received", stats.packets_received, observed.received.0),
+            ("bytes received", stats.bytes_received, observed.received.1),
+            ("events dropped", stats.events_dropped, observed.events_dropped),
+        ];
+        for (what, counted, seen) in pairs {
+            if counted != seen {
+                let detail = format!("{what}: it counts {counted}, {seen} were seen");
+                self.broken(Rule::Unaccounted, at, id, detail);
+            }
+        }
+    }
+
+    fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        let datagram = node.last_datagram();
+        if datagram.cause == Cause::Forward || !node.params().rumor_mode.drops_duplicates() {
+            return;
+        }
+        let observed = self.observed(id);
+        observed.most_live = observed.most_live.max(node.live_members());
+        let budget = budget(node.params().rumor_retransmit_mult, observed.most_live);
+        let mut over = None;
+        for &(rumor, copies) in datagram.rumors() {
+            let sent = observed.copies.entry(rumor).or_default();
+            *sent += copies;
+            if *sent > budget {
+                over = Some((rumor, *sent));
+            }
+        }
+        if let Some((rumor, sent)) = over {
+            let detail = format!("{rumor:?} for the {sent}. time, its budget is {budget}");
+            self.broken(Rule::OverBudget, at, id, detail);
+        }
+    }
+
+    fn check_alarm(&mut self, at: Instant, id: ProcessId, name: &NodeName) {
+        let Some(healthy) = &self.healthy else { return };
+        let rule = if self.leaving.contains(name) {
+            Rule::LeaveAsFailure
+        } else if healthy.contains(name) {
+            Rule::FalseAlarm
+        } else {
+            return;
+        };
+        self.broken(rule, at, id, format!("it reports {name}"));
+    }
+
+    fn check_rumor(&mut self, at: Instant, id: ProcessId, node: &Node, rumor: ShortId) {
+        if !node.params().rumor_mode.drops_duplicates() {
+            return;
+        }
+        // Clocks run apart by a tenth at most.
+        let remembered: Duration = node.params().seen_for * 9 / 10;
+        let before = self.observed(id).rumors.insert(rumor, at);
+        if before.is_some_and(|before| at.saturating_since(before) < remembered) {
+            self.broken(Rule::RumorTwice, at, id, format!("{rumor:?}"));
+        }
+    }
+}
+
+impl Watch for Checker {
+    fn started(&mut self, _: Instant, id: ProcessId, node: &Node) {
+        *self.observed(id) = Observed::default();
+        let local = node.local();
+        // An earlier life may have used up what this one begins with, if its clock was ahead.
+        let used = self.statements.get(local.name).and_then(|known| known.last_key_value());
+        if used.is_some_and(|(used, _)| *used >= local.incarnation) {
+            self.excused.insert(local.name.clone());
+        }
+    }
+
+    fn sent(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr, bytes: &[u8]) {
+        let observed = self.observed(id);
+        observed.sent.0 += 1;
+        observed.sent.1 += bytes.len() as u64;
+        let max = node.params().packet_size_max();
+        if bytes.len() > max {
+            let detail = format!("{} bytes, at most {max}", bytes.len());
+            self.broken(Rule::DatagramTooLong, at, id, detail);
+        }
+        if self.victims.contains(&to) {
+            self.broken(Rule::Reflected, at, id, format!("it sends to {to}"));
+        }
+        self.check_copies(at, id, node);
+    }
+
+    fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
+        let observed = self.observed(id);
+        observed.received.0 += 1;
+        observed.received.1 += bytes.len() as u64;
+        self.traffic += 1;
+        if self.captures && self.traffic.is_multiple_of(CAPTURE_EVERY) {
+            if self.captured.len() == CAPTURED_MAX {
+                self.captured.pop_front();
+            }
+            self.captured.push_back((from, bytes.into()));
+        }
+    }
+
+    fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {
+        let observed = self.observed(id);
+        let expected = observed.next_event;
+        observed.next_event = event.number + 1;
+        let skipped = if let Fact::Resync { dropped } = event.fact {
+            observed.events_dropped += dropped;
+            dropped - 1
+        } else {
+            0
+        };
+        if event.number != expected + skipped {
+            let detail = format!("event {} comes, {expected} is due", event.number);
+            self.broken(Rule::Unaccounted, at, id, detail);
+        }
+        match &event.fact {
+            Fact::Failed { name, .. } => self.check_alarm(at, id, name),
+            Fact::Reaped { name } => {
+                self.observed(id).members.retain(|seen| seen.name != *name);
+            }
+            Fact::Rumor { id: rumor, .. } => self.check_rumor(at, id, node, rumor.short()),
+            _ => {}
+        }
+    }
+
+    fn turned(&mut self, at: Instant, id: ProcessId, node: &Node, streams: usize) {
+        if self.breach.is_some() {
+            return;
+        }
+        // Lists of large clusters are walked every few turns.
+        let observed = self.observed(id);
+        observed.turns += 1;
+        if observed.turns.is_multiple_of(node.live_members().div_ceil(WALKED_EACH_TURN).max(1)) {
+            self.check_members(at, id, node);
+            self.check_limits(at, id, node, streams);
+        }
+        self.check_counters(at, id, node);
+    }
+}
+
+/// Brings what was seen of a member to where it is listed now, if it was seen.
+fn align(seen: &mut [Seen], index: usize, member: &Member<'_>) {
+    if seen.get(index).is_some_and(|seen| seen.name == *member.name) {
+        return;
+    }
+    let later = seen.iter().skip(index).position(|seen| seen.name == *member.name);
+    if let Some(offset) = later {
+        seen.swap(index, index + offset);
+    }
+}
+
+fn is_same(seen: &Seen, member: &Member<'_>) -> bool {
+    seen.incarnation == member.incarnation
+        && seen.state == member.state
+        && seen.addr == member.addr
+        && (seen.state != MemberState::Alive || seen.meta == digest(member.meta))
+}
+
+fn sight(member: &Member<'_>) -> Seen {
+    Seen {
+        name: member.name.clone(),
+        addr: member.addr,
+        incarnation: member.incarnation,
+        state: member.state,
+        meta: digest(member.meta),
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(3, 4);
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// How often a rumour may be sent by a node that knew of this many live members: the
+/// multiple of the number of decimal digits.
+fn budget(mult: u32, live: usize) -> u32 {
+    mult * (live.max(1).ilog10() + 1)
+}

@@ -1,0 +1,244 @@
+//! What happens in the first phase, and when: drawn before it begins, each kind of fault from its
+//! own source, so that masking one leaves all others as they were.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Scenario;
+use super::class::{Class, NOT_RESISTED};
+use crate::chance::{Chance, Part};
+use crate::world::{Bandwidth, Link};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a process that has said goodbye goes on answering.
+const LINGER: Duration = Duration::from_secs(6);
+/// Links that a swizzle stops at most.
+const SWIZZLED_MAX: usize = 24;
+
+/// Something that is done to the cluster, or by its users. Processes are given by their index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    Broadcast(usize),
+    Crash(usize),
+    Restart(usize),
+    RestartAt(usize, SocketAddr),
+    Leave(usize),
+    Pause(usize),
+    Resume(usize),
+    /// Lag of these processes from now on; none ends it.
+    Lag(Vec<usize>, Duration),
+    Links(Vec<(usize, usize)>, Link),
+    Bandwidth(usize, Option<Bandwidth>),
+    /// Forged things, drawn from a seed of their own.
+    Attack(u64),
+}
+
+/// A deed with its time since the beginning and the kind of fault that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) at: Duration,
+    pub(super) class: Option<Class>,
+    pub(super) deed: Deed,
+}
+
+struct Plan<'a> {
+    scenario: &'a Scenario,
+    planned: Vec<Planned>,
+}
+
+/// Everything that a scenario plans, in order.
+pub(super) fn plan(scenario: &Scenario) -> Vec<Planned> {
+    let mut plan = Plan { scenario, planned: Vec::new() };
+    plan.broadcasts();
+    for class in scenario.faults.iter() {
+        plan.class(class);
+    }
+    let mut planned = plan.planned;
+    planned.sort_by_key(|planned| planned.at);
+    planned
+}
+
+impl Plan<'_> {
+    fn broadcasts(&mut self) {
+        let mut chance = Chance::child(self.scenario.seed, Part::Workload);
+        for _ in 0..self.scenario.broadcasts {
+            let (at, teller) = (self.moment(&mut chance), self.somebody(&mut chance));
+            self.planned.push(Planned { at, class: None, deed: Deed::Broadcast(teller) });
+        }
+    }
+
+    fn class(&mut self, class: Class) {
+        let mut chance = class.chance(self.scenario.seed);
+        // What `Classes::draw` has used.
+        chance.below(1);
+        match class {
+            Class::Crash => self.times(class, self.scenario.crashes, &mut chance, Self::crash),
+            Class::Delay => self.some(class, 4, &mut chance, Self::lag),
+            Class::Cut => self.some(class, 4, &mut chance, Self::cut),
+            Class::Partition => self.some(class, 3, &mut chance, Self::partition),
+            Class::Swizzle => self.some(class, 2, &mut chance, Self::swizzle),
+            Class::Bandwidth => self.some(class, 4, &mut chance, Self::narrow),
+            Class::Pause => self.some(class, 4, &mut chance, Self::pause),
+            Class::Move => self.some(class, 3, &mut chance, Self::move_away),
+            Class::Leave => self.some(class, 3, &mut chance, Self::leave),
+            Class::Replay => self.some(class, 40, &mut chance, Self::attack),
+            Class::Reflect | Class::Ghosts | Class::Slowloris | Class::WrongKey => {
+                self.some(class, 4, &mut chance, Self::attack);
+            }
+            _ if NOT_RESISTED.contains(&class) => {
+                self.some(class, 4, &mut chance, Self::attack);
+            }
+            // What links do to datagrams and streams, clocks, disks: no deeds.
+            _ => {}
+        }
+    }
+
+    fn some(
+        &mut self,
+        class: Class,
+        most: u64,
+        chance: &mut Chance,
+        draw: fn(&mut Self, Class, &mut Chance),
+    ) {
+        let times = 1 + chance.below(most);
+        self.times(class, times, chance, draw);
+    }
+
+    fn times(
+        &mut self,
+        class: Class,
+        times: u64,
+        chance: &mut Chance,
+        draw: fn(&mut Self, Class, &mut Chance),
+    ) {
+        for _ in 0..times {
+            draw(self, class, chance);
+        }
+    }
+
+    fn push(&mut self, at: Duration, class: Class, deed: Deed) {
+        self.planned.push(Planned { at, class: Some(class), deed });
+    }
+
+    fn moment(&self, chance: &mut Chance) -> Duration {
+        chance.below_duration(self.scenario.faults_for)
+    }
+
+    fn somebody(&self, chance: &mut Chance) -> usize {
+        chance.index_below(self.scenario.nodes)
+    }
+
+    /// Some processes, at least one.
+    fn some_of_them(&self, chance: &mut Chance) -> Vec<usize> {
+        let mut all: Vec<_> = (0..self.scenario.nodes).collect();
+        chance.shuffle(&mut all);
+        all.truncate(1 + chance.index_below(all.len().div_ceil(2)));
+        all
+    }
+
+    fn crash(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victim) = (self.moment(chance), self.somebody(chance));
+        self.push(at, class, Deed::Crash(victim));
+        self.push(at + chance.below_duration(20 * SECOND), class, Deed::Restart(victim));
+    }
+
+    fn move_away(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victim) = (self.moment(chance), self.somebody(chance));
+        let [high, low] = u16::try_from(victim).unwrap_or(u16::MAX).to_be_bytes();
+        let again = u8::try_from(100 + chance.below(150)).unwrap_or(u8::MAX);
+        let addr = SocketAddr::from(([10, again, high, low], 7_946));
+        self.push(at, class, Deed::Crash(victim));
+        self.push(at + chance.below_duration(10 * SECOND), class, Deed::RestartAt(victim, addr));
+    }
+
+    fn leave(&mut self, class: Class, chance: &mut Chance) {
+        let (at, leaver) = (self.moment(chance), self.somebody(chance));
+        let away = LINGER + chance.below_duration(10 * SECOND);
+        self.push(at, class, Deed::Leave(leaver));
+        self.push(at + LINGER, class, Deed::Crash(leaver));
+        self.push(at + away, class, Deed::Restart(leaver));
+    }
+
+    fn pause(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victim) = (self.moment(chance), self.somebody(chance));
+        self.push(at, class, Deed::Pause(victim));
+        self.push(at + chance.between(300 * MS, 12 * SECOND), class, Deed::Resume(victim));
+    }
+
+    fn lag(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victims) = (self.moment(chance), self.some_of_them(chance));
+        let lag = chance.between(50 * MS, 2 * SECOND);
+        let end = at + chance.between(SECOND, 10 * SECOND);
+        self.push(at, class, Deed::Lag(victims.clone(), lag));
+        self.push(end, class, Deed::Lag(victims, Duration::ZERO));
+    }
+
+    fn closed(&mut self, class: Class, links: Vec<(usize, usize)>, at: Duration, end: Duration) {
+        self.push(at, class, Deed::Links(links.clone(), Link::Cut));
+        self.push(end, class, Deed::Links(links, Link::Open));
+    }
+
+    /// One link, or all that lead to somebody, or all that lead away.
+    fn cut(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victim, other) =
+            (self.moment(chance), self.somebody(chance), self.somebody(chance));
+        let others = (0..self.scenario.nodes).filter(|&other| other != victim);
+        let links = match chance.below(3) {
+            0 => vec![(victim, other)],
+            1 => others.map(|other| (victim, other)).collect(),
+            _ => others.map(|other| (other, victim)).collect(),
+        };
+        self.closed(class, links, at, at + chance.between(SECOND, 15 * SECOND));
+    }
+
+    fn partition(&mut self, class: Class, chance: &mut Chance) {
+        let (at, side) = (self.moment(chance), self.some_of_them(chance));
+        let one_way = chance.below(3) == 0;
+        let mut links = Vec::new();
+        let others = (0..self.scenario.nodes).filter(|index| !side.contains(index));
+        for other in others {
+            links.extend(side.iter().map(|&here| (here, other)));
+            if !one_way {
+                links.extend(side.iter().map(|&here| (other, here)));
+            }
+        }
+        self.closed(class, links, at, at + chance.between(SECOND, 30 * SECOND));
+    }
+
+    fn swizzle(&mut self, class: Class, chance: &mut Chance) {
+        let (at, ends) = (self.moment(chance), self.some_of_them(chance));
+        let mut links: Vec<_> = ends
+            .iter()
+            .flat_map(|&end| (0..self.scenario.nodes).map(move |other| (end, other)))
+            .flat_map(|(one, other)| [(one, other), (other, one)])
+            .filter(|(one, other)| one != other)
+            .collect();
+        chance.shuffle(&mut links);
+        links.truncate(SWIZZLED_MAX);
+        let stopped = at + chance.between(SECOND, 8 * SECOND);
+        for link in links {
+            let stop = at + chance.below_duration(stopped - at);
+            let resume = stopped + chance.below_duration(8 * SECOND);
+            self.push(stop, class, Deed::Links(vec![link], Link::Clogged));
+            self.push(resume, class, Deed::Links(vec![link], Link::Open));
+        }
+    }
+
+    fn narrow(&mut self, class: Class, chance: &mut Chance) {
+        let (at, victim) = (self.moment(chance), self.somebody(chance));
+        let bandwidth = Bandwidth {
+            bytes_per_second: 5_000 + chance.below(95_000),
+            queue_bytes_max: 5_000 + chance.below(60_000),
+        };
+        let end = at + chance.between(2 * SECOND, 20 * SECOND);
+        self.push(at, class, Deed::Bandwidth(victim, Some(bandwidth)));
+        self.push(end, class, Deed::Bandwidth(victim, None));
+    }
+
+    fn attack(&mut self, class: Class, chance: &mut Chance) {
+        let at = self.moment(chance);
+        let deed = Deed::Attack(chance.below(u64::MAX));
+        self.push(at, class, deed);
+    }
+}

@@ -1,0 +1,424 @@
+//! The two phases of a scenario.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use rumormill::{Channel, Incarnation, Instant, MemberState, Node, Params};
+
+use super::adversary::{Stage, VICTIM, Volley};
+use super::class::{Class, Fired};
+use super::listener::{CHANNEL, Disk, Listener, message};
+use super::plan::{Deed, Planned, plan};
+use super::{Outcome, Scenario, Violation, numbered};
+use crate::chance::Chance;
+use crate::check::{Breach, Checker, Rule};
+use crate::trace::Tracer;
+use crate::world::{Clock, Link, ProcessId, Spawn, World};
+
+/// How often the second phase looks whether all nodes have come together.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often the first phase looks whether a rule was broken.
+const PATROL_EVERY: Duration = Duration::from_secs(1);
+/// Broadcasts of the second phase: they must reach everybody.
+const PROOFS: u64 = 4;
+/// Nodes of the other cluster that wants to join ours.
+const FOREIGNERS: usize = 3;
+const FOREIGN_LABEL: &str = "green";
+/// Most that a clock is ahead of the one that is furthest behind, and runs fast or slow.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+const DRIFT_PPM_MAX: u64 = 20_000;
+
+pub(super) fn run(scenario: &Scenario, tracer: Tracer) -> (Result<Outcome, Violation>, Tracer) {
+    let mut play = Play::new(scenario, tracer);
+    let result = play.all().map(|()| play.outcome());
+    (result, play.world.into_tracer())
+}
+
+struct Play<'a> {
+    scenario: &'a Scenario,
+    world: Stage,
+    clocks: Chance,
+    told: u64,
+    /// What is left of the applications of processes that are down.
+    left: BTreeMap<ProcessId, Listener>,
+    fired: Fired,
+    healed_after: Duration,
+    delivered_after: Duration,
+}
+
+/// What everybody should see: name, address and incarnation of everybody.
+type View<'a> = BTreeMap<&'a [u8], (SocketAddr, Incarnation)>;
+
+impl<'a> Play<'a> {
+    fn new(scenario: &'a Scenario, tracer: Tracer) -> Self {
+        let mut checker = Checker::default();
+        checker.protect(VICTIM);
+        if scenario.faults.has(Class::Replay) {
+            checker.capture();
+        }
+        if scenario.is_garbling() {
+            checker.expect_garbling();
+        }
+        let world = World::watched(scenario.seed, scenario.network, checker).traced(tracer);
+        let mut play = Self {
+            scenario,
+            world,
+            clocks: Class::Clock.chance(scenario.seed ^ 1),
+            told: 0,
+            left: BTreeMap::new(),
+            fired: Fired::default(),
+            healed_after: Duration::ZERO,
+            delivered_after: Duration::ZERO,
+        };
+        for index in 0..scenario.nodes {
+            let clock = play.drawn_clock();
+            let spawn = Spawn { params: params(scenario, index), clock, ..numbered(index) };
+            let id = play.world.spawn(spawn, play.fresh_app());
+            play.join(id);
+        }
+        if scenario.faults.has(Class::Crosstalk) {
+            play.invite_foreigners();
+        }
+        play
+    }
+
+    fn all(&mut self) -> Result<(), Violation> {
+        self.suffer()?;
+        self.heal()?;
+        self.prove()?;
+        self.part()?;
+        self.check_payloads()
+    }
+
+    /// Our own processes: those of another cluster come behind them.
+    fn ids(&self) -> impl Iterator<Item = ProcessId> + use<> {
+        (0..self.scenario.nodes).map(ProcessId::new)
+    }
+
+    fn fresh_app(&self) -> Listener {
+        let saves = self.scenario.faults.has(Class::Unsynced);
+        Listener::new(if saves { Disk::Saved } else { Disk::None })
+    }
+
+    fn drawn_clock(&mut self) -> Clock {
+        if !self.scenario.faults.has(Class::Clock) {
+            return Clock::default();
+        }
+        self.fired.add(Class::Clock, 1);
+        let drift = i32::try_from(self.clocks.below(2 * DRIFT_PPM_MAX)).unwrap_or_default();
+        let half = i32::try_from(DRIFT_PPM_MAX).unwrap_or_default();
+        Clock::new(self.clocks.below_duration(AHEAD_MAX), drift - half)
+    }
+
+    /// Everybody joins through the first process, which joins through the second.
+    fn join(&mut self, id: ProcessId) {
+        let through = ProcessId::new(usize::from(id.index() == 0));
+        let seed = if through.index() < self.world.size() {
+            self.world.addr(through)
+        } else {
+            numbered(through.index()).addr
+        };
+        self.world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    }
+
+    /// A cluster with another label, whose nodes take ours for theirs.
+    fn invite_foreigners(&mut self) {
+        for id in self.ids() {
+            let name = self.world.name(id).clone();
+            self.world.watch_mut().belongs(name, 0);
+        }
+        let mut config = self.scenario.config(0);
+        config.label = FOREIGN_LABEL.into();
+        config.neighbors.clear();
+        let params = Params::try_from(config).expect("a scenario's numbers fit together");
+        let first = self.scenario.nodes;
+        for index in first..first + FOREIGNERS {
+            let spawn = Spawn::numbered(index, params.clone());
+            self.world.watch_mut().belongs(spawn.name.clone(), 1);
+            let id = self.world.spawn(spawn, self.fresh_app());
+            let seeds = [first, index - first, 0].map(|seed| numbered(seed).addr);
+            self.world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &seeds)));
+        }
+        self.fired.add(Class::Crosstalk, FOREIGNERS as u64);
+    }
+
+    // ── The first phase ─────────────────────────────────────────────────────────────────────────
+
+    fn suffer(&mut self) -> Result<(), Violation> {
+        let begin = self.world.now();
+        let end = begin + self.scenario.faults_for;
+        for Planned { at, class, deed } in plan(self.scenario) {
+            if begin + at >= end {
+                break;
+            }
+            self.run_to(begin + at)?;
+            let times = self.perform(class, deed);
+            if let Some(class) = class {
+                self.fired.add(class, times);
+            }
+        }
+        self.run_to(end)
+    }
+
+    /// Lets time pass as long as no rule is broken.
+    fn run_to(&mut self, end: Instant) -> Result<(), Violation> {
+        while self.world.now() < end {
+            let left = end.saturating_since(self.world.now());
+            self.world.run_for(left.min(PATROL_EVERY));
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.world.watch().breach().map_or(Ok(()), |breach| Err(breach.clone().into()))
+    }
+
+    /// Does something; how many faults it was. What cannot be done now is not done.
+    fn perform(&mut self, class: Option<Class>, deed: Deed) -> u64 {
+        match deed {
+            Deed::Broadcast(teller) => self.broadcast(ProcessId::new(teller)),
+            Deed::Crash(victim) => return self.crash(ProcessId::new(victim)),
+            Deed::Restart(victim) => self.restart(ProcessId::new(victim), None),
+            Deed::RestartAt(victim, addr) => self.restart(ProcessId::new(victim), Some(addr)),
+            Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
+            Deed::Pause(victim) => {
+                let before = self.world.stats().pauses;
+                self.world.pause(ProcessId::new(victim));
+                return self.world.stats().pauses - before;
+            }
+            Deed::Resume(victim) => self.world.resume(ProcessId::new(victim)),
+            Deed::Lag(victims, lag) => {
+                for victim in victims {
+                    self.world.set_lag(ProcessId::new(victim), lag);
+                }
+            }
+            Deed::Links(links, state) => {
+                for &(from, to) in &links {
+                    self.world.set_link(ProcessId::new(from), ProcessId::new(to), state);
+                }
+                return if state == Link::Open { 0 } else { links.len() as u64 };
+            }
+            Deed::Bandwidth(victim, bandwidth) => {
+                self.world.set_bandwidth(ProcessId::new(victim), bandwidth);
+            }
+            Deed::Attack(seed) => {
+                let label = self.scenario.guard.label.as_bytes();
+                let volley = Volley::new(&mut self.world, self.scenario.nodes, label, seed);
+                return class.map_or(0, |class| volley.fire(class));
+            }
+        }
+        0
+    }
+
+    /// Whether a process runs and is not paused: users can only talk to such a one.
+    fn listens(&self, id: ProcessId) -> bool {
+        self.world.node(id).is_some() && !self.world.is_paused(id)
+    }
+
+    /// Somebody who is up tells something that nobody told before.
+    fn broadcast(&mut self, id: ProcessId) {
+        if !self.listens(id) {
+            return;
+        }
+        self.told += 1;
+        let payload = message(self.told);
+        let channel = if self.scenario.mode.is_thesis() { Channel::BARE } else { CHANNEL };
+        self.world.act(id, |ctl, app| {
+            // Who has said goodbye is silent.
+            if ctl.act(|node, now| node.broadcast(now, channel, &payload)).is_ok() {
+                app.hear(&payload);
+            }
+        });
+    }
+
+    fn crash(&mut self, id: ProcessId) -> u64 {
+        let Some(mut app) = self.world.crash(id) else { return 0 };
+        self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
+        self.left.insert(id, app);
+        1
+    }
+
+    fn leave(&mut self, id: ProcessId) -> u64 {
+        if !self.listens(id) {
+            return 0;
+        }
+        self.world.act(id, |ctl, _| ctl.act(Node::leave));
+        1
+    }
+
+    /// Starts whoever is down.
+    fn restart(&mut self, id: ProcessId, addr: Option<SocketAddr>) {
+        if self.world.node(id).is_some() {
+            return;
+        }
+        let clock = self.drawn_clock();
+        self.world.set_clock(id, clock);
+        let app = self.left.remove(&id).unwrap_or_else(|| self.fresh_app());
+        let params = params(self.scenario, id.index());
+        let addr = addr.unwrap_or_else(|| self.world.addr(id));
+        self.world.restart_at(id, addr, params, app);
+        self.join(id);
+    }
+
+    // ── The second phase ────────────────────────────────────────────────────────────────────────
+
+    /// Nothing goes wrong any more, everybody is up, and all nodes must meet.
+    fn heal(&mut self) -> Result<(), Violation> {
+        *self.world.network_mut() = self.scenario.network.healed();
+        self.world.open_links();
+        for id in self.ids() {
+            self.world.resume(id);
+            self.world.set_lag(id, Duration::ZERO);
+            self.world.set_bandwidth(id, None);
+            if self.has_left(id) {
+                self.crash(id);
+            }
+            self.restart(id, None);
+        }
+        // Operators point nodes that may have lost everybody at the seed again.
+        for id in self.ids() {
+            self.join(id);
+        }
+        let (began, bound) = (self.world.now(), self.scenario.heals_within());
+        let nodes = self.scenario.nodes;
+        self.settle(bound, |world| apart(world, nodes).is_none())?;
+        if let Some(who) = apart(&self.world, nodes) {
+            return Err(Violation::MembersApart { bound, who });
+        }
+        self.healed_after = self.world.now().saturating_since(began);
+        let names: Vec<_> = self.ids().map(|id| self.world.name(id).clone()).collect();
+        self.world.watch_mut().is_healthy(names);
+        Ok(())
+    }
+
+    fn has_left(&self, id: ProcessId) -> bool {
+        self.world.node(id).is_some_and(|node| node.local().state == MemberState::Left)
+    }
+
+    /// Waits until something holds, or the bound is over; an error only if a rule is broken.
+    fn settle(
+        &mut self,
+        bound: Duration,
+        reached: impl Fn(&Stage) -> bool,
+    ) -> Result<bool, Violation> {
+        let done = |world: &Stage| world.watch().breach().is_some() || reached(world);
+        let is_reached = self.world.run_until_seen(bound, LOOK_EVERY, done);
+        self.check().map(|()| is_reached)
+    }
+
+    /// Broadcasts reach everybody, and so does all that anybody knows.
+    fn prove(&mut self) -> Result<(), Violation> {
+        let (bound, nodes) = (self.scenario.heals_within(), self.scenario.nodes);
+        for proof in 0..PROOFS {
+            let began = self.world.now();
+            let teller = usize::try_from(proof).unwrap_or_default() * 7 % nodes;
+            self.broadcast(ProcessId::new(teller));
+            let last = self.told;
+            if !self.settle(bound, |world| knowing(world, nodes, last) == nodes)? {
+                let reached = knowing(&self.world, nodes, last);
+                return Err(Violation::KnowledgeApart { bound, reached, nodes });
+            }
+            self.delivered_after = self.world.now().saturating_since(began);
+        }
+        Ok(())
+    }
+
+    /// Somebody says goodbye, and everybody hears it as a goodbye.
+    fn part(&mut self) -> Result<(), Violation> {
+        let (bound, nodes) = (self.scenario.heals_within(), self.scenario.nodes);
+        let leaver = ProcessId::new(nodes - 1);
+        let name = self.world.name(leaver).clone();
+        self.world.watch_mut().leaves(name.clone());
+        self.leave(leaver);
+        if !self.settle(bound, |world| parted(world, nodes, name.as_bytes()) == nodes)? {
+            let reached = parted(&self.world, nodes, name.as_bytes()).saturating_sub(1);
+            let who = name.to_string();
+            return Err(Violation::GoodbyeUnheard { bound, who, reached, nodes: nodes - 1 });
+        }
+        Ok(())
+    }
+
+    /// Applications got nothing that nobody told, unless bytes change on the way and no layer
+    /// notices.
+    fn check_payloads(&self) -> Result<(), Violation> {
+        if self.scenario.is_garbling() {
+            return Ok(());
+        }
+        let garbled = |id: &ProcessId| self.world.app(*id).is_some_and(|app| app.garbled > 0);
+        let Some(process) = self.ids().find(garbled) else { return Ok(()) };
+        let (at, detail) = (self.world.now(), "of a broadcast or of a state".to_owned());
+        Err(Breach { rule: Rule::Garbled, at, process, detail }.into())
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let stats = *self.world.stats();
+        for (class, times) in [
+            (Class::Loss, stats.lost),
+            (Class::Duplication, stats.duplicated),
+            (Class::Reordering, stats.held_back),
+            (Class::Corruption, stats.corrupted),
+            (Class::Delay, stats.lagged),
+            (Class::Bandwidth, stats.queued),
+            (Class::Split, stats.splits),
+            (Class::Reset, stats.resets),
+            (Class::BlackHole, stats.black_holes),
+        ] {
+            self.fired.add(class, times);
+        }
+        Outcome {
+            hash: self.world.hash(),
+            ended_at: self.world.now(),
+            healed_after: self.healed_after,
+            delivered_after: self.delivered_after,
+            fired: self.fired.clone(),
+            stats,
+        }
+    }
+}
+
+fn params(scenario: &Scenario, index: usize) -> Params {
+    Params::try_from(scenario.config(index)).expect("a scenario's numbers fit together")
+}
+
+fn nodes_of(world: &Stage, nodes: usize) -> impl Iterator<Item = &Node> {
+    (0..nodes).filter_map(|index| world.node(ProcessId::new(index)))
+}
+
+/// Who does not see everybody as everybody sees itself, and nobody else; `None` if all do.
+fn apart(world: &Stage, nodes: usize) -> Option<String> {
+    // What costs little first: it is looked at often.
+    if let Some(node) = nodes_of(world, nodes).find(|node| node.live_members() != nodes) {
+        let (who, sees) = (node.local().name, node.live_members());
+        return Some(format!("{who} sees {sees} of {nodes} nodes"));
+    }
+    let view: View<'_> = nodes_of(world, nodes)
+        .map(Node::local)
+        .map(|local| (local.name.as_bytes(), (local.addr, local.incarnation)))
+        .collect();
+    nodes_of(world, nodes).find_map(|node| {
+        let live = node.members().filter(|member| member.state.is_live());
+        let mut wrong = live.filter(|member| {
+            member.state != MemberState::Alive
+                || view.get(member.name.as_bytes()) != Some(&(member.addr, member.incarnation))
+        });
+        let wrong = wrong.next()?;
+        let (who, whom, state) = (node.local().name, wrong.name, wrong.state);
+        Some(format!("{who} sees {whom} {state} at {} as {}", wrong.incarnation, wrong.addr))
+    })
+}
+
+/// How many know what the first process knows; none, if that lacks the last broadcast.
+fn knowing(world: &Stage, nodes: usize, last: u64) -> usize {
+    let heard = |index| world.app(ProcessId::new(index)).map(|app: &Listener| &app.heard);
+    let Some(first) = heard(0).filter(|heard| heard.contains(&last)) else { return 0 };
+    (0..nodes).filter(|&index| heard(index) == Some(first)).count()
+}
+
+/// How many know that somebody has left.
+fn parted(world: &Stage, nodes: usize, name: &[u8]) -> usize {
+    let has_left =
+        |node: &&Node| node.member(name).is_some_and(|member| member.state == MemberState::Left);
+    nodes_of(world, nodes).filter(has_left).count()
+}

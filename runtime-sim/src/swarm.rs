@@ -1,0 +1,376 @@
+//! Many seeds, and what came of them in numbers that can be added up.
+//!
+//! What a range of seeds gives is a function of the range, of what is masked and dared, and of the
+//! version: any number of machines may each run a part, and [`Tally::merge`] makes one of them.
+
+use core::fmt;
+use core::hash::Hasher as _;
+use core::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use thiserror::Error;
+
+use crate::scenario::{Class, Classes, NOT_RESISTED, Outcome, Scenario};
+use crate::trace::{Hash, Tracer};
+
+/// A swarm of at least so many seeds must have seen every kind of fault.
+pub const TELLING_SEEDS: u64 = 200;
+/// Failures that are kept in words; all are counted.
+pub const FAILURES_KEPT: usize = 100;
+/// Seeds of a swarm at most.
+pub const SEEDS_MAX: u64 = 1 << 40;
+
+const MICROS_PER_HOUR: f64 = 3_600e6;
+
+/// Which faults do not happen, and which may although the core does not resist them yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Masked.
+    pub no: Classes,
+    /// Dared.
+    pub dare: Classes,
+}
+
+impl Choice {
+    /// What a seed draws under this choice.
+    #[must_use]
+    pub fn scenario(&self, seed: u64) -> Scenario {
+        Scenario::draw_daring(seed, self.dare).without(self.no)
+    }
+
+    /// The command that runs a seed again.
+    #[must_use]
+    pub fn command(&self, seed: u64) -> String {
+        let mut command = format!("sim run --seed {seed}");
+        for (flag, classes) in [("no", self.no), ("dare", self.dare)] {
+            if classes != Classes::NONE {
+                command += &format!(" --{flag} {classes}");
+            }
+        }
+        command
+    }
+
+    /// Kinds that a swarm must have seen.
+    fn expected(&self) -> impl Iterator<Item = Class> {
+        let Self { no, dare } = *self;
+        let resisted = move |class: &Class| dare.has(*class) || !NOT_RESISTED.contains(class);
+        Class::ALL.iter().copied().filter(resisted).filter(move |class| !no.has(*class))
+    }
+}
+
+/// How a seed failed, from the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The code itself gave up: a bug of ours.
+    Panic,
+    /// Something happened that never may.
+    Breach,
+    /// Something did not happen that should.
+    NoConvergence,
+}
+
+/// A seed that failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Which.
+    pub seed: u64,
+    /// How.
+    pub kind: Kind,
+    /// In words.
+    pub what: String,
+    /// The command that shows it again.
+    pub command: String,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub fn run_seed(seed: u64, choice: &Choice) -> Result<(Scenario, Outcome), Failure> {
+    let scenario = choice.scenario(seed);
+    let ran = catch_unwind(AssertUnwindSafe(|| scenario.run(Tracer::default()).0));
+    let (kind, what) = match ran {
+        Ok(Ok(outcome)) => return Ok((scenario, outcome)),
+        Ok(Err(violation)) if violation.is_breach() => (Kind::Breach, violation.to_string()),
+        Ok(Err(violation)) => (Kind::NoConvergence, violation.to_string()),
+        Err(panic) => (Kind::Panic, words(&*panic)),
+    };
+    Err(Failure { seed, kind, what, command: choice.command(seed) })
+}
+
+fn words(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked").to_owned()
+}
+
+/// The same failure with as few kinds of faults as it takes, one after the other left out if it
+/// fails alike without.
+#[must_use]
+pub fn shrink(failure: Failure, choice: &Choice) -> Failure {
+    let (mut best, mut choice) = (failure, *choice);
+    for class in choice.scenario(best.seed).faults.iter() {
+        let mut fewer = choice;
+        fewer.no.insert(class);
+        if let Err(again) = run_seed(best.seed, &fewer)
+            && again.kind == best.kind
+        {
+            (best, choice) = (again, fewer);
+        }
+    }
+    best
+}
+
+/// Seeds that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// The first.
+    pub start: u64,
+    /// How many.
+    pub seeds: u64,
+}
+
+impl Range {
+    const fn end(self) -> u64 {
+        self.start.saturating_add(self.seeds)
+    }
+}
+
+/// How often a kind of fault happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Times {
+    /// In all.
+    pub times: u64,
+    /// In how many seeds.
+    pub seeds: u64,
+}
+
+/// What came of seeds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Of which program.
+    pub version: String,
+    /// What was masked.
+    pub no: String,
+    /// What was dared.
+    pub dare: String,
+    /// Which seeds, ordered, none twice.
+    pub ranges: Vec<Range>,
+    /// How many of them were well.
+    pub passed: u64,
+    /// How many were not.
+    pub failed: u64,
+    /// The first of them, ordered by seed.
+    pub failures: Vec<Failure>,
+    /// Virtual time of all that were well, in microseconds.
+    pub cluster_us: u64,
+    /// The same, of each node.
+    pub node_us: u64,
+    /// Things that happened in their worlds.
+    pub steps: u64,
+    /// Datagrams that were sent.
+    pub datagrams: u64,
+    /// Bytes on the wire.
+    pub wire_bytes: u64,
+    /// How often each kind of fault happened, by name.
+    pub fired: BTreeMap<String, Times>,
+    /// All runs that were well, whatever their order.
+    pub hash: String,
+}
+
+/// Why tallies do not add up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MergeError {
+    /// They come from different programs.
+    #[error("versions {0} and {1} draw different scenarios")]
+    Versions(String, String),
+    /// Other faults were masked or dared.
+    #[error("they did not run the same faults: --no {0} --dare {1}, and --no {2} --dare {3}")]
+    Choices(String, String, String, String),
+    /// A seed would count twice.
+    #[error("both ran seed {0}")]
+    Twice(u64),
+    /// A hash is none.
+    #[error("`{0}` is no hash")]
+    Hash(String),
+}
+
+impl Tally {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(choice: &Choice) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            no: choice.no.to_string(),
+            dare: choice.dare.to_string(),
+            fired: choice
+                .expected()
+                .map(|class| (class.name().to_owned(), Times::default()))
+                .collect(),
+            hash: Hash(0).to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one seed.
+    pub fn add(&mut self, seed: u64, ran: Result<(Scenario, Outcome), Failure>) {
+        match ran {
+            Ok((scenario, outcome)) => self.add_outcome(&scenario, &outcome),
+            Err(failure) => {
+                self.failed += 1;
+                self.failures.push(failure);
+            }
+        }
+        self.ranges.push(Range { start: seed, seeds: 1 });
+        self.tidy();
+    }
+
+    fn add_outcome(&mut self, scenario: &Scenario, outcome: &Outcome) {
+        self.passed += 1;
+        let micros = outcome.ended_at.as_micros();
+        self.cluster_us += micros;
+        self.node_us += micros * scenario.nodes as u64;
+        self.steps += outcome.stats.steps;
+        self.datagrams += outcome.stats.datagrams;
+        self.wire_bytes += outcome.stats.wire_bytes();
+        for &class in Class::ALL {
+            let times = outcome.fired.times(class);
+            if times > 0 {
+                let sum = self.fired.entry(class.name().to_owned()).or_default();
+                sum.times += times;
+                sum.seeds += 1;
+            }
+        }
+        let mut hasher = SipHasher13::new_with_keys(5, 6);
+        hasher.write(&scenario.seed.to_be_bytes());
+        hasher.write(&outcome.hash.0.to_be_bytes());
+        let sum = self.hash_sum().unwrap_or_default().wrapping_add(hasher.finish128().as_u128());
+        self.hash = Hash(sum).to_string();
+    }
+
+    fn hash_sum(&self) -> Result<u128, MergeError> {
+        u128::from_str_radix(&self.hash, 16).map_err(|_| MergeError::Hash(self.hash.clone()))
+    }
+
+    /// Puts ranges and failures in order.
+    fn tidy(&mut self) {
+        self.failures.sort();
+        self.failures.truncate(FAILURES_KEPT);
+        self.ranges.sort();
+        let mut joined: Vec<Range> = Vec::new();
+        for range in self.ranges.drain(..) {
+            match joined.last_mut() {
+                Some(last) if last.end() == range.start => last.seeds += range.seeds,
+                _ => joined.push(range),
+            }
+        }
+        self.ranges = joined;
+    }
+
+    /// Adds other seeds.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError`]; nothing changed.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
+        if self.version != other.version {
+            return Err(MergeError::Versions(self.version.clone(), other.version.clone()));
+        }
+        if (&self.no, &self.dare) != (&other.no, &other.dare) {
+            let words = [&self.no, &self.dare, &other.no, &other.dare];
+            let [a, b, c, d] = words.map(Clone::clone);
+            return Err(MergeError::Choices(a, b, c, d));
+        }
+        for one in &self.ranges {
+            let overlaps = |two: &&Range| one.start.max(two.start) < one.end().min(two.end());
+            if let Some(two) = other.ranges.iter().find(overlaps) {
+                return Err(MergeError::Twice(one.start.max(two.start)));
+            }
+        }
+        let hash = self.hash_sum()?.wrapping_add(other.hash_sum()?);
+        self.hash = Hash(hash).to_string();
+        for (sum, more) in [
+            (&mut self.passed, other.passed),
+            (&mut self.failed, other.failed),
+            (&mut self.cluster_us, other.cluster_us),
+            (&mut self.node_us, other.node_us),
+            (&mut self.steps, other.steps),
+            (&mut self.datagrams, other.datagrams),
+            (&mut self.wire_bytes, other.wire_bytes),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        for (name, more) in &other.fired {
+            let sum = self.fired.entry(name.clone()).or_default();
+            sum.times += more.times;
+            sum.seeds += more.seeds;
+        }
+        self.failures.extend_from_slice(&other.failures);
+        self.ranges.extend_from_slice(&other.ranges);
+        self.tidy();
+        Ok(())
+    }
+
+    /// How many seeds.
+    #[must_use]
+    pub fn seeds(&self) -> u64 {
+        self.ranges.iter().map(|range| range.seeds).sum()
+    }
+
+    /// The worst that happened.
+    #[must_use]
+    pub fn worst(&self) -> Option<Kind> {
+        self.failures.iter().map(|failure| failure.kind).min()
+    }
+
+    /// Kinds of faults that never happened, though there were seeds enough.
+    #[must_use]
+    pub fn never_fired(&self) -> Vec<&str> {
+        if self.seeds() < TELLING_SEEDS {
+            return Vec::new();
+        }
+        let never = self.fired.iter().filter(|(_, times)| times.times == 0);
+        never.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+        let hours = |micros: u64| micros as f64 / MICROS_PER_HOUR;
+        let ranges: Vec<_> = self
+            .ranges
+            .iter()
+            .map(|range| format!("{} to {}", range.start, range.end().saturating_sub(1)))
+            .collect();
+        writeln!(f, "seeds       {} ({}), {} well", self.seeds(), ranges.join(", "), self.passed)?;
+        writeln!(f, "violations  {}", self.failed)?;
+        let (clusters, nodes) = (hours(self.cluster_us), hours(self.node_us));
+        writeln!(f, "simulated   {clusters:.2} cluster-hours, {nodes:.2} node-hours")?;
+        writeln!(f, "steps       {}", self.steps)?;
+        writeln!(f, "datagrams   {}, {} bytes on the wire", self.datagrams, self.wire_bytes)?;
+        for (index, &class) in Class::ALL.iter().enumerate() {
+            let head = if index == 0 { "faults" } else { "" };
+            let Some(Times { times, seeds }) = self.fired.get(class.name()) else { continue };
+            writeln!(f, "{head:<11} {class:<12} {times:>9} in {seeds} seeds")?;
+        }
+        writeln!(f, "hash        {}", self.hash)?;
+        for Failure { seed, kind, what, command } in &self.failures {
+            writeln!(f, "{kind:?} of seed {seed}: {what}; again with: {command}")?;
+        }
+        let never = self.never_fired();
+        if !never.is_empty() {
+            writeln!(f, "never happened: {}", never.join(", "))?;
+        }
+        Ok(())
+    }
+}

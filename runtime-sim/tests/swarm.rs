@@ -1,0 +1,116 @@
+//! Many seeds: all are well, everything that may go wrong did, and parts add up to the whole.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use rumormill_sim::scenario::{Class, Classes, NOT_RESISTED};
+use rumormill_sim::swarm::{
+    Choice, Failure, Kind, MergeError, Range, TELLING_SEEDS, Tally, run_seed, shrink,
+};
+
+/// Small clusters only: `sim swarm` has large ones too.
+#[test]
+fn a_swarm_is_well_and_every_kind_of_fault_happens_in_it() {
+    let choice = Choice::default();
+    let mut tally = Tally::new(&choice);
+    for seed in (0..).filter(|&seed| choice.scenario(seed).nodes <= 8).take(60) {
+        tally.add(seed, run_seed(seed, &choice));
+    }
+    assert_eq!(tally.failures, []);
+    assert_eq!((tally.seeds(), tally.passed), (60, 60));
+    assert!(tally.cluster_us > 60 * 10_000_000, "each seed has ten seconds of faults at least");
+    for &class in Class::ALL {
+        let times = tally.fired.get(class.name()).map(|times| times.times);
+        let expected = !NOT_RESISTED.contains(&class);
+        assert_eq!(times.is_some_and(|times| times > 0), expected, "{class}: {times:?}");
+    }
+}
+
+#[test]
+fn parts_add_up_to_the_whole_in_any_order() {
+    let choice = Choice { no: [Class::Partition].into_iter().collect(), ..Choice::default() };
+    let whole = ran(&choice, 10, 6);
+    let (head, tail) = (ran(&choice, 10, 2), ran(&choice, 12, 4));
+    let sum = |mut one: Tally, other: &Tally| {
+        one.merge(other).unwrap();
+        one
+    };
+    assert_eq!(sum(head.clone(), &tail), whole);
+    assert_eq!(sum(tail.clone(), &head), whole);
+    let json = serde_json::to_string(&whole).unwrap();
+    assert_eq!(serde_json::from_str::<Tally>(&json).unwrap(), whole);
+    assert!(!whole.fired.contains_key("partition"), "what is masked does not happen");
+    let mut twice = whole.clone();
+    assert_eq!(twice.merge(&tail), Err(MergeError::Twice(12)));
+    assert_eq!(twice, whole);
+}
+
+#[test]
+fn tallies_of_other_choices_and_versions_do_not_add_up() {
+    let choice = Choice::default();
+    let mut tally = Tally::new(&choice);
+    let bold = Choice { dare: NOT_RESISTED.iter().copied().collect(), ..choice };
+    assert!(matches!(tally.merge(&Tally::new(&bold)), Err(MergeError::Choices(..))));
+    let old = Tally { version: "0.0.0".to_owned(), ..Tally::new(&choice) };
+    assert!(matches!(tally.merge(&old), Err(MergeError::Versions(..))));
+    let odd = Tally { hash: "x".to_owned(), ..Tally::new(&choice) };
+    assert_eq!(tally.merge(&odd), Err(MergeError::Hash("x".to_owned())));
+}
+
+#[test]
+fn a_kind_of_fault_that_never_happens_is_named_when_there_are_seeds_enough() {
+    let mut tally = Tally::new(&Choice::default());
+    for (seeds, is_told) in [(TELLING_SEEDS - 1, false), (TELLING_SEEDS, true)] {
+        tally.ranges = vec![Range { start: 0, seeds }];
+        assert_eq!(tally.never_fired().contains(&"swizzle"), is_told, "{seeds} seeds");
+        assert!(!tally.never_fired().contains(&"hijack"), "it is not to happen yet");
+    }
+}
+
+#[test]
+fn failures_are_kept_with_the_command_that_shows_them_and_the_worst_counts() {
+    let choice =
+        Choice { no: [Class::Loss, Class::Cut].into_iter().collect(), ..Choice::default() };
+    assert_eq!(choice.command(7), "sim run --seed 7 --no loss,cut");
+    let mut tally = Tally::new(&choice);
+    for (seed, kind) in [(3, Kind::NoConvergence), (2, Kind::Panic), (1, Kind::Breach)] {
+        let (what, command) = ("it is so".to_owned(), choice.command(seed));
+        tally.add(seed, Err(Failure { seed, kind, what, command }));
+    }
+    assert_eq!((tally.failed, tally.worst()), (3, Some(Kind::Panic)));
+    assert_eq!(tally.failures.iter().map(|failure| failure.seed).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(tally.ranges, [Range { start: 1, seeds: 3 }]);
+    assert!(tally.to_string().contains("again with: sim run --seed 1 --no loss,cut"));
+}
+
+#[test]
+fn shrinking_leaves_out_what_a_failure_does_not_need() {
+    // A failure that no seed shows: nothing can be left out of it.
+    let choice = Choice::default();
+    let command = choice.command(5);
+    let failure = Failure { seed: 5, kind: Kind::Panic, what: "made up".to_owned(), command };
+    assert_eq!(shrink(failure.clone(), &choice), failure);
+}
+
+#[test]
+fn masking_one_kind_leaves_the_others_as_they_were() {
+    let seed = (0..).find(|&seed| {
+        let faults = Choice::default().scenario(seed).faults;
+        faults.has(Class::Pause) && faults.has(Class::Partition)
+    });
+    let seed = seed.unwrap();
+    let fired = |no: &[Class]| {
+        let choice = Choice { no: no.iter().copied().collect::<Classes>(), ..Choice::default() };
+        let (_, outcome) = run_seed(seed, &choice).unwrap();
+        [Class::Pause, Class::Partition].map(|class| outcome.fired.times(class) > 0)
+    };
+    assert_eq!(fired(&[]), [true, true]);
+    assert_eq!(fired(&[Class::Partition]), [true, false]);
+}
+
+fn ran(choice: &Choice, start: u64, seeds: u64) -> Tally {
+    let mut tally = Tally::new(choice);
+    for seed in start..start + seeds {
+        tally.add(seed, run_seed(seed, choice));
+    }
+    tally
+}
