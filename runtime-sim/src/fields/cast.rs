@@ -117,6 +117,14 @@ pub(super) fn cluster_of<A: App + Default>(
     world
 }
 
+/// Changes how all running processes go on.
+pub(super) fn reconfigure<A: App>(world: &mut World<A>, config: &Config) {
+    for process in world.ids() {
+        let params = params(config.clone());
+        world.act(process, |ctl, _| ctl.act(|node, now| node.set_params(now, params)));
+    }
+}
+
 /// Has a process join another.
 pub(super) fn join<A: App>(world: &mut World<A>, process: ProcessId, seed: ProcessId) {
     let seed = world.addr(seed);

@@ -194,7 +194,7 @@ pub(super) const STREAMS_DOWN: Field = Field {
             ours,
             bar: Figure::Count(0),
             contrast: Contrast::PeerOnly {
-                because: "memberlist writes it into its log, and no program can read it",
+                because: "the reporters had a line in a log; no parameter of ours takes the counters away",
             },
         }
     },

@@ -6,8 +6,8 @@ use core::time::Duration;
 use rumormill::{Config, MemberState, Verdict as Answer};
 
 use super::cast::{
-    CALENDAR, SECOND, Witness, all_see, cluster, cluster_of, id, join, params, part, sees, sum,
-    time_until,
+    CALENDAR, SECOND, Witness, all_see, cluster, cluster_of, id, join, params, part, reconfigure,
+    sees, sum, time_until,
 };
 use super::{Contrast, DEFAULTS, Field, Figure, Verdict};
 use crate::world::{Clock, Link, ProcessId, Spawn, World};
@@ -72,9 +72,10 @@ const RARE: Duration = Duration::from_secs(270);
 fn mass_restart(seed: u64, config: &Config) -> (u64, Figure) {
     let spawn = |index| Spawn {
         clock: Clock::new(CALENDAR, 0),
-        ..Spawn::numbered(index, params(config.clone()))
+        ..Spawn::numbered(index, params(Config::lan()))
     };
-    let mut world: World<Witness> = cluster_of(seed, 16, config, spawn);
+    let mut world: World<Witness> = cluster_of(seed, 16, &Config::lan(), spawn);
+    reconfigure(&mut world, config);
     for process in (8..16).map(id) {
         world.crash(process);
     }
@@ -206,11 +207,9 @@ fn refused_join(seed: u64, config: &Config) -> (u64, Figure) {
     let mut world: World<Witness> = cluster(seed, 3, &Config::lan());
     let members: Vec<_> = world.ids().collect();
     for &process in &members {
-        world.act(process, |ctl, app| {
-            app.policy = Some(Answer::Refuse);
-            ctl.act(|node, now| node.set_params(now, params(config.clone())));
-        });
+        world.act(process, |_, app| app.policy = Some(Answer::Refuse));
     }
+    reconfigure(&mut world, config);
     let stranger = world.spawn(Spawn::numbered(3, params(Config::lan())), Witness::default());
     join(&mut world, stranger, id(0));
     world.run_for(60 * SECOND);

@@ -7,7 +7,7 @@ use rumormill::{Channel, Config, Event, Fact, Mode};
 
 use super::cast::{
     MS, SECOND, STATE, Witness, all_see, among, broadcast, cluster, id, join, names, params, part,
-    sum, time_until,
+    reconfigure, sum, time_until,
 };
 use super::{Contrast, DEFAULTS, Field, Figure, Verdict};
 use crate::chance::{Chance, Part, Ratio};
@@ -95,7 +95,8 @@ pub(super) const MISSED: Field = Field {
 
 fn missed(seed: u64, config: &Config) -> (u64, Figure) {
     let (nodes, broadcasts) = (32, 60);
-    let mut world: World<Witness> = cluster(seed, nodes, config);
+    let mut world: World<Witness> = cluster(seed, nodes, &Config::lan());
+    reconfigure(&mut world, config);
     for process in world.ids() {
         world.act(process, |_, app| app.tells_state = true);
     }
