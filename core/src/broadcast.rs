@@ -9,17 +9,26 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Bound;
 
-/// Where an entry stands: ascending by transmits, then descending by length and age.
+/// Where an entry stands: urgent ones first, then ascending by transmits, then descending by
+/// length and age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
+    haste: Haste,
     transmits: u32,
     len: Reverse<usize>,
     id: Reverse<u64>,
 }
 
+/// Whether an entry goes before all others until it has been sent often enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Haste {
+    Urgent,
+    Usual,
+}
+
 #[derive(Debug)]
-struct Entry<T> {
-    key: Option<u64>,
+struct Entry<T, K> {
+    key: Option<K>,
     item: T,
 }
 
@@ -45,17 +54,17 @@ pub(crate) struct Collection {
 
 /// Items with a length in bytes, to be sent a limited number of times each.
 #[derive(Debug)]
-pub(crate) struct TransmitQueue<T> {
-    entries: BTreeMap<Rank, Entry<T>>,
-    keyed: BTreeMap<u64, Rank>,
+pub(crate) struct TransmitQueue<T, K = u64> {
+    entries: BTreeMap<Rank, Entry<T, K>>,
+    keyed: BTreeMap<K, Rank>,
     /// Entries sent in the current collection, kept for its allocation.
-    aside: Vec<(Rank, Entry<T>)>,
+    aside: Vec<(Rank, Entry<T, K>)>,
     next_id: u64,
     bytes: usize,
     bytes_max: usize,
 }
 
-impl<T> TransmitQueue<T> {
+impl<T, K: Copy + Ord> TransmitQueue<T, K> {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -71,12 +80,22 @@ impl<T> TransmitQueue<T> {
         self.entries.len()
     }
 
+    /// Bytes of all entries together, without what surrounds them.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
+    /// All entries, the next to be sent first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|entry| &entry.item)
+    }
+
     /// Whether an entry of this key still waits to be sent.
-    pub(crate) fn contains(&self, key: u64) -> bool {
+    pub(crate) fn contains(&self, key: K) -> bool {
         self.keyed.contains_key(&key)
     }
 
@@ -84,9 +103,20 @@ impl<T> TransmitQueue<T> {
     /// with the same key. Returns how many entries were dropped to stay within the byte limit:
     /// those sent most often, then the shortest, then the oldest.
     #[must_use = "dropped entries are counted"]
-    pub(crate) fn insert(
+    pub(crate) fn insert(&mut self, key: Option<K>, len: usize, item: T, transmits: u32) -> usize {
+        self.insert_with(Haste::Usual, key, len, item, transmits)
+    }
+
+    /// The same for an entry that may not wait its turn.
+    #[must_use = "dropped entries are counted"]
+    pub(crate) fn insert_urgent(&mut self, key: K, len: usize, item: T) -> usize {
+        self.insert_with(Haste::Urgent, Some(key), len, item, 0)
+    }
+
+    fn insert_with(
         &mut self,
-        key: Option<u64>,
+        haste: Haste,
+        key: Option<K>,
         len: usize,
         item: T,
         transmits: u32,
@@ -94,7 +124,7 @@ impl<T> TransmitQueue<T> {
         if let Some(key) = key {
             self.remove(key);
         }
-        let rank = Rank { transmits, len: Reverse(len), id: Reverse(self.next_id) };
+        let rank = Rank { haste, transmits, len: Reverse(len), id: Reverse(self.next_id) };
         self.next_id += 1;
         self.put(rank, Entry { key, item });
         let mut dropped = 0;
@@ -107,11 +137,10 @@ impl<T> TransmitQueue<T> {
         dropped
     }
 
-    /// Removes the entry of a key, if there is one.
-    pub(crate) fn remove(&mut self, key: u64) {
-        if let Some(&rank) = self.keyed.get(&key) {
-            self.take(rank);
-        }
+    /// Removes the entry of a key; `false` if there is none.
+    pub(crate) fn remove(&mut self, key: K) -> bool {
+        let rank = self.keyed.get(&key).copied();
+        rank.is_some_and(|rank| self.take(rank).is_some())
     }
 
     /// Drops the entries that `keep` does not name. Returns how many.
@@ -178,7 +207,7 @@ impl<T> TransmitQueue<T> {
         }
     }
 
-    fn put(&mut self, rank: Rank, entry: Entry<T>) {
+    fn put(&mut self, rank: Rank, entry: Entry<T, K>) {
         self.bytes += rank.len.0;
         if let Some(key) = entry.key {
             self.keyed.insert(key, rank);
@@ -186,7 +215,7 @@ impl<T> TransmitQueue<T> {
         self.entries.insert(rank, entry);
     }
 
-    fn take(&mut self, rank: Rank) -> Option<Entry<T>> {
+    fn take(&mut self, rank: Rank) -> Option<Entry<T, K>> {
         let entry = self.entries.remove(&rank)?;
         self.bytes -= rank.len.0;
         if let Some(key) = entry.key {
@@ -278,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_urgent_goes_first_until_it_was_sent_often_enough() {
+        let mut queue = queue(&[("long", 40), ("fresh", 20)]);
+        assert_eq!(queue.insert_urgent(1, 5, "bye".into()), 0);
+        assert_eq!(take(&mut queue, 2, 50, 3), ["bye", "long"]);
+        assert_eq!(take(&mut queue, 2, 30, 3), ["bye", "fresh"]);
+        assert_eq!(take(&mut queue, 2, 7, 3), ["bye"]);
+        assert_eq!(take(&mut queue, 2, 100, 3), ["long", "fresh"]);
+    }
+
+    #[test]
     fn a_key_replaces_its_queued_entry() {
         let mut queue = TransmitQueue::new(PLENTY);
         for (key, item) in [(1, "old"), (2, "other"), (1, "new")] {
@@ -362,7 +401,8 @@ mod tests {
     fn the_queue_does_what_the_naive_list_does() {
         let mut rng = Rng::child([9; 32], Stream::Gossip);
         for _ in 0..200 {
-            let (mut queue, mut oracle) = (TransmitQueue::new(PLENTY), Oracle::default());
+            let mut queue: TransmitQueue<u64> = TransmitQueue::new(PLENTY);
+            let mut oracle = Oracle::default();
             let mut next = 0;
             for _ in 0..60 {
                 if rng.below(2) == 0 {
@@ -382,5 +422,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn entries_that_were_sent_before_stand_by_how_often() {
+        let mut queue = TransmitQueue::new(PLENTY);
+        for transmits in [0, 10, 3, 4, 7] {
+            let item = alloc::format!("{transmits}");
+            assert_eq!(queue.insert(None, 10, item, transmits), 0);
+        }
+        assert_eq!(take(&mut queue, 2, 1_000, 20), ["0", "3", "4", "7", "10"]);
     }
 }

@@ -117,6 +117,12 @@ pub struct Config {
     /// Pause between two exchanges of the whole state with a random member; grows with the
     /// cluster. `None` switches anti-entropy off.
     pub push_pull_interval: Option<Duration>,
+    /// Pause between two attempts to meet a peer again that was believed dead, or a seed that is no
+    /// member; in large clusters a node lets most of its turns pass. It heals partitions. `None`
+    /// switches it off.
+    pub heal_interval: Option<Duration>,
+    /// How long a peer that was believed dead is tried again.
+    pub heal_for: Duration,
     /// Longest life of a stream in one direction: connecting, a request, a response.
     pub stream_timeout: Duration,
     /// Pause after the first failed attempt to reach a seed; it doubles with each further one.
@@ -129,7 +135,8 @@ pub struct Config {
     /// the shortest suspicion.
     pub reclaim_after: Option<Duration>,
     /// Whether the application is asked about every newcomer, returning member and takeover of a
-    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin).
+    /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin). Up to
+    /// [`ASKED_JOINS_MAX`](crate::ASKED_JOINS_MAX) wait; others are heard of again.
     pub ask_joins: bool,
     /// Whether the application is asked before a join merges two clusters, on either side, as
     /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join
@@ -145,6 +152,13 @@ pub struct Config {
     /// The application's protocol as (min, max, current). All members of a cluster must be
     /// compatible; Serf agents need `[2, 5, 4]`.
     pub delegate_version: [u8; 3],
+    /// Whether this node says in Serf's words that it leaves, before it says so in memberlist's:
+    /// otherwise Serf agents show it as failed. The words are a user message of channel 0, spread as
+    /// `rumor_mode` says.
+    pub serf_intents: bool,
+    /// Whether our tag sits in this node's meta. Without it members of ours treat this node as a
+    /// plain memberlist one, which hears channel 0 only.
+    pub advertise: bool,
     /// Name of the cluster, at most 255 bytes, on every datagram and stream. Packets with another
     /// label are refused, so that two clusters never merge by mistake. Empty: none.
     pub label: Vec<u8>,
@@ -230,6 +244,8 @@ impl Config {
             gossip_to_dead: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Some(Duration::from_secs(30)),
+            heal_interval: Some(Duration::from_secs(30)),
+            heal_for: Duration::from_secs(86_400),
             stream_timeout: Duration::from_secs(10),
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
@@ -239,6 +255,8 @@ impl Config {
             allowed_networks: None,
             protocol_version: 2,
             delegate_version: [0; 3],
+            serf_intents: false,
+            advertise: true,
             label: Vec::new(),
             keyring: Keyring::new(),
             verify_incoming: true,
@@ -262,6 +280,14 @@ impl Config {
             stream_message_max: 32 << 20,
             stream_buffers_max: 64 << 20,
         }
+    }
+
+    /// A member of a cluster of Serf agents on a local network: speaks of the versions that they
+    /// speak, and leaves in their words. Channel 0 is theirs: state and broadcasts there must be
+    /// Serf's own messages.
+    #[must_use]
+    pub fn serf() -> Self {
+        Self { delegate_version: [2, 5, 4], serf_intents: true, ..Self::lan() }
     }
 
     /// memberlist's defaults for links with delays of 100 ms and more.
@@ -442,6 +468,8 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
         ("probe_timeout", Some(config.probe_timeout)),
         ("gossip_interval", config.gossip_interval),
         ("push_pull_interval", config.push_pull_interval),
+        ("heal_interval", config.heal_interval),
+        ("heal_for", Some(config.heal_for)),
         ("stream_timeout", Some(config.stream_timeout)),
         ("join_retry", Some(config.join_retry)),
         ("join_retry_max", Some(config.join_retry_max)),
@@ -558,5 +586,41 @@ mod tests {
         let mut config = Config::lan();
         config.stream_timeout = Duration::MAX;
         assert!(matches!(Params::try_from(config), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn protocols_1_to_5_are_spoken_and_2_unless_told_otherwise() {
+        for preset in [Config::lan(), Config::wan(), Config::local()] {
+            assert_eq!(preset.protocol_version, 2);
+        }
+        for (protocol_version, valid) in [(0, false), (1, true), (4, true), (5, true), (6, false)] {
+            let config = Config { protocol_version, ..Config::lan() };
+            assert_eq!(Params::try_from(config).is_ok(), valid, "version {protocol_version}");
+        }
+    }
+
+    #[test]
+    fn networks_allow_what_memberlists_cases_say() {
+        let allowed = |networks: Option<&[&str]>, ip: &str| {
+            let networks =
+                networks.map(|list| list.iter().map(|network| network.parse().unwrap()).collect());
+            let config = Config { allowed_networks: networks, ..Config::lan() };
+            Params::try_from(config).unwrap().allows(ip.parse().unwrap())
+        };
+        let v4 = ["127.0.0.1", "127.0.0.5", "10.0.0.9", "172.16.0.7", "192.168.2.1", "8.8.8.8"];
+        let v6 = ["::1", "::2", "fe80::38bc:4dff:fe62:b1ae", "fc00::1", "2001:db8::1"];
+        for ip in v4 {
+            assert!(allowed(None, ip) && allowed(Some(&["0.0.0.0/0"]), ip), "{ip}");
+            assert!(!allowed(Some(&["::0/0"]), ip), "{ip}");
+        }
+        for ip in v6 {
+            assert!(allowed(None, ip) && allowed(Some(&["::0/0"]), ip), "{ip}");
+            assert!(!allowed(Some(&["0.0.0.0/0"]), ip), "{ip}");
+        }
+        let loopback = ["::1/128", "127.0.0.0/8"];
+        for ip in v4.into_iter().chain(v6) {
+            let is_loopback = ip == "::1" || ip.starts_with("127.");
+            assert_eq!(allowed(Some(&loopback), ip), is_loopback, "{ip}");
+        }
     }
 }

@@ -126,7 +126,7 @@ pub enum Fact {
         /// What it says about itself.
         meta: Arc<[u8]>,
     },
-    /// A cluster wants to merge with ours, or the one that this node joins does. Answer with
+    /// A cluster wants to merge with ours by joining, or the one that this node joins does. Answer with
     /// [`Node::answer`](crate::Node::answer) within the shorter of
     /// [`ASK_TIMEOUT`](crate::ASK_TIMEOUT) and
     /// [`Config::stream_timeout`](crate::Config::stream_timeout), or it counts as refused. Told

@@ -103,6 +103,7 @@ mod broadcast;
 mod config;
 mod event;
 mod hash;
+mod healer;
 mod identity;
 mod member;
 mod node;

@@ -126,6 +126,12 @@ impl Probe {
         }
     }
 
+    /// Gives lost time back.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        self.direct_until += by;
+        self.until += by;
+    }
+
     /// Others will be asked from now on.
     pub(crate) fn go_indirect(&mut self) {
         self.phase = Phase::Indirect;

@@ -204,8 +204,8 @@ mod tests {
     fn agree(local: [u8; 6], remote: &[(&'static [u8], WireState)]) -> bool {
         let mut rng = Rng::child([5; 32], Stream::Membership);
         let mut table = Table::new([1; 32], 10);
-        let record =
-            Record { versions: Versions::from_wire(&local).unwrap(), ..Record::sample("local", 1) };
+        let mut record = Record::sample("local", 1);
+        record.versions = Versions::from_wire(&local).unwrap();
         table.insert(record, &mut rng).unwrap();
         let nodes = remote.iter().map(|&(vsn, state)| NodeState {
             alive: Alive { vsn: Blob::Borrowed(vsn), ..Alive::default() },

@@ -21,6 +21,8 @@ pub(crate) enum Stream {
     PushPull = 4,
     /// The nonces of encrypted datagrams and streams.
     Nonces = 5,
+    /// Whom of the missing to ask, and when.
+    Healing = 6,
 }
 
 /// A reproducible source of chance.
@@ -129,5 +131,13 @@ mod tests {
         assert_ne!(items, core::array::from_fn::<u8, 50, _>(|i| i as u8));
         items.sort_unstable();
         assert_eq!(items, core::array::from_fn::<u8, 50, _>(|i| i as u8));
+    }
+
+    #[test]
+    fn offsets_in_a_large_range_differ() {
+        let mut rng = Rng::child([3; 32], Stream::Gossip);
+        let mut offsets: [usize; 100] = core::array::from_fn(|_| rng.below(1 << 31));
+        offsets.sort_unstable();
+        assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]), "{offsets:?}");
     }
 }

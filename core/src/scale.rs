@@ -168,4 +168,21 @@ mod tests {
         assert_eq!(retransmit_limit(u32::MAX, usize::MAX), u32::MAX);
         assert!(suspicion_timeout(u32::MAX, usize::MAX, Duration::MAX) > Duration::from_secs(1));
     }
+
+    /// memberlist's cases: k = 3, 2 to 30 s; what remains of the total after the time that passed.
+    #[test]
+    fn what_remains_of_a_suspicion_is_what_memberlist_computes() {
+        let (min, max) = (2 * SECOND, 30 * SECOND);
+        for (confirmations, elapsed, remaining) in [
+            (0, 0, 30_000),
+            (1, 2, 14_000),
+            (2, 3, 4_810),
+            (3, 4, -2_000),
+            (4, 5, -3_000),
+            (5, 10, -8_000),
+        ] {
+            let total = confirmed_timeout(min, max, confirmations, 3).as_millis() as i64;
+            assert_eq!(total - elapsed * 1_000, remaining, "{confirmations} confirmations");
+        }
+    }
 }

@@ -54,6 +54,11 @@ impl Suspicion {
         true
     }
 
+    /// Gives lost time back.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        self.started_at += by;
+    }
+
     /// When the suspect will be condemned, as things stand.
     pub(crate) fn deadline(&self) -> Instant {
         let timeout = if self.expected == 0 {

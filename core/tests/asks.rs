@@ -12,7 +12,7 @@ use rumormill::{
     ASK_TIMEOUT, ASKED_JOINS_MAX, AskId, Channel, Config, ConfigError, Fact, MemberState, Params,
     StreamFailure, Verdict,
 };
-use util::{Accuse, Cluster, accusation, addr, name};
+use util::{Accuse, Cluster, accusation, addr, name, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,11 +22,6 @@ fn asks_joins() -> Config {
 
 fn asks_merges() -> Config {
     Config { ask_merges: true, ..Config::lan() }
-}
-
-/// Nobody probes, gossips or synchronises by itself.
-fn still(config: Config) -> Config {
-    Config { probe_interval: None, gossip_interval: None, push_pull_interval: None, ..config }
 }
 
 /// Node `index` says at node 0 that it is alive.
@@ -164,6 +159,41 @@ fn a_join_that_is_refused_elsewhere_succeeds_here() {
     assert_eq!(cluster.node(0).live_members(), 1);
 }
 
+/// Names, addresses, deaths, verdicts and pauses in any order: the node checks itself at each drain.
+#[test]
+fn questions_keep_their_books_whatever_happens() {
+    let mut rng = 7_u64;
+    let mut below = |limit: u64| {
+        rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (rng >> 33) % limit
+    };
+    let config = Config { reclaim_after: Some(SECOND), ..asks_joins() };
+    let mut cluster = Cluster::new(1, &config);
+    let (mut open, mut settled) = (Vec::new(), 0);
+    for _ in 0..3_000 {
+        let (index, at) = (1 + below(5) as usize, addr(1 + below(7) as usize));
+        match below(8) {
+            0..4 => say_alive(&mut cluster, index, at, 1 + below(9) as u32),
+            4 => {
+                let from = if below(2) == 0 { index } else { 0 };
+                let gone = accusation(Accuse::Dead, index, from, 9);
+                cluster.act(0, |node, now| node.handle_packet(now, at, &gone)).unwrap();
+            }
+            5 => cluster.run_for(SECOND * below(12) as u32 / 4),
+            _ => {
+                open.extend(asked_joins(&mut cluster).iter().map(|ask| ask.0));
+                let verdict = if below(4) == 0 { Verdict::Refuse } else { Verdict::Accept };
+                if let Some(ask) = open.pop() {
+                    settled += u32::from(answer(&mut cluster, 0, ask, verdict));
+                }
+            }
+        }
+    }
+    let stats = cluster.node(0).stats();
+    assert!(settled > 50, "{settled}");
+    assert!(stats.joins_refused > 0 && stats.takeovers_held > 0 && stats.asks_expired > 0);
+}
+
 // ── Merges ──────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
@@ -179,6 +209,7 @@ fn a_list_waits_for_the_verdict_of_the_side_that_was_asked() {
     cluster.act(1, |node, now| node.join(now, &[addr(0)]));
     cluster.run_for(SECOND);
     let asked = asked_merges(&mut cluster, 0);
+    assert_eq!(asked.len(), 2, "what the join held back is part of it");
     let (ask, seed, names) = &asked[0];
     assert_eq!((seed, &names[..]), (&None, &["node-1".to_owned(), "node-2".to_owned()][..]));
     assert_eq!(cluster.node(0).live_members(), 1, "nothing of the list is believed yet");
@@ -300,6 +331,25 @@ fn only_members_of_allowed_networks_are_taken_in() {
         let refused = cluster.node(0).stats().outsiders_refused;
         assert_eq!(refused, u64::from(members == 1), "{at} from {from}");
     }
+}
+
+/// One whose own networks leave itself out lists itself all the same: it has to refute.
+#[test]
+fn an_outsider_lists_those_who_never_list_it() {
+    let only = |networks: &[&str]| Config {
+        allowed_networks: Some(networks.iter().map(|network| network.parse().unwrap()).collect()),
+        ..Config::lan()
+    };
+    let insiders = only(&["10.0.0.1/32", "10.0.0.2/32"]);
+    let mut cluster = Cluster::with(3, |_| insiders.clone());
+    for index in 1..3 {
+        cluster.act(index, |node, now| node.join(now, &[addr(0)]));
+        cluster.run_for(10 * SECOND);
+    }
+    let live: Vec<_> = (0..3).map(|index| cluster.node(index).live_members()).collect();
+    assert_eq!(live, [2, 2, 3]);
+    assert_eq!(cluster.state(2, 2), Some(MemberState::Alive));
+    assert_eq!(cluster.node(0).members().count(), 2, "nor does it count in the estimate");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "the same file is a crate's root in fuzz/")]
@@ -19,7 +19,18 @@ const CUTS: usize = 8;
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "corpus", target].iter().collect();
-    let mut inputs: Vec<_> = fs::read_dir(&folder)
+    inputs(&folder)
+}
+
+/// What real peers sent.
+fn captured(kind: &str) -> Vec<(String, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captured");
+    let of = |peer| inputs(&root.join(peer).join(kind));
+    ["0.7.0", "0.2.2", "serf"].into_iter().flat_map(of).collect()
+}
+
+fn inputs(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut inputs: Vec<_> = fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap())
         .map(|entry| {
@@ -31,7 +42,11 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
-    for (name, bytes) in corpus(target) {
+    replay_all(target, corpus(target), check);
+}
+
+fn replay_all(target: &str, inputs: Vec<(String, Vec<u8>)>, check: fn(&[u8])) {
+    for (name, bytes) in inputs {
         for cut in 0..=CUTS {
             let len = bytes.len() * cut / CUTS;
             // Shown if the check fails.
@@ -44,11 +59,13 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn datagrams_of_the_corpus_pass_all_checks() {
     replay("packet", checks::packet);
+    replay_all("captured packet", captured("packets"), checks::packet);
 }
 
 #[test]
 fn streams_of_the_corpus_pass_all_checks() {
     replay("stream", checks::stream);
+    replay_all("captured stream", captured("streams"), checks::stream);
 }
 
 #[test]

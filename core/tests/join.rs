@@ -5,7 +5,7 @@ mod util;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumormill::{Channel, Config, Fact, StreamFailure};
+use rumormill::{Channel, Config, Fact, Key, Keyring, StreamFailure};
 use util::{Cluster, addr, name};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,6 +122,41 @@ fn clusters_with_different_labels_do_not_merge() {
     cluster.run_for(10 * SECOND);
     let live: Vec<_> = (0..3).map(|index| cluster.node(index).live_members()).collect();
     assert_eq!(live, [2, 2, 1]);
+}
+
+#[test]
+fn a_label_is_needed_to_join_a_labelled_cluster_with_and_without_a_key() {
+    let mut with_key = Keyring::new();
+    with_key.install(Key::new(&[7; 16]).unwrap()).unwrap();
+    for keyring in [Keyring::new(), with_key] {
+        let labels = ["blah", "blah", "", "not-blah"];
+        let config = Config { keyring, ..Config::lan() };
+        let mut cluster =
+            Cluster::with(4, |index| Config { label: labels[index].into(), ..config.clone() });
+        for (index, live) in [(1, 2), (2, 1), (3, 1)] {
+            cluster.act(index, |node, now| node.join(now, &[addr(0)]));
+            cluster.run_for(SECOND);
+            assert_eq!(cluster.node(index).live_members(), live, "label {:?}", labels[index]);
+            assert_eq!(cluster.node(0).live_members(), 2);
+        }
+        assert!(cluster.node(0).stats().streams_failed > 0);
+    }
+}
+
+/// One that accepts the connection and then says nothing.
+#[test]
+fn a_seed_that_never_answers_fails_in_time() {
+    let config = Config { stream_timeout: Duration::from_millis(50), ..Config::lan() };
+    let mut cluster = Cluster::new(2, &config);
+    cluster.cut(0, 1);
+    cluster.act(1, |node, now| node.join(now, &[addr(0)]));
+    let failed = |cluster: &Cluster| {
+        let mut events = cluster.events[1].iter();
+        events.any(|event| matches!(event.fact, Fact::SeedFailed { .. }))
+    };
+    assert!(cluster.run_until(Duration::from_millis(60), failed));
+    assert!(cluster.now >= rumormill::Instant::ZERO + config.stream_timeout);
+    assert_eq!(cluster.node(1).live_members(), 1);
 }
 
 #[test]

@@ -436,3 +436,60 @@ fn parameters_can_change_while_a_node_runs() {
     cluster.run_for(Duration::from_millis(5));
     assert_eq!(receipts(&mut cluster).len(), 1);
 }
+
+// ── Rumours about one thing ─────────────────────────────────────────────────────────────────────
+
+fn payloads(cluster: &mut Cluster, index: usize) -> Vec<Vec<u8>> {
+    let payload = |fact| match fact {
+        Fact::Rumor { payload, .. } => Some(payload.to_vec()),
+        _ => None,
+    };
+    cluster.facts(index).into_iter().filter_map(payload).collect()
+}
+
+#[test]
+fn a_newer_rumour_about_the_same_replaces_what_waits_of_the_older() {
+    for (mode, channel) in [
+        (Mode::ThesisClassic, Channel::BARE),
+        (Mode::Classic, Channel::BARE),
+        (Mode::Classic, CHANNEL),
+    ] {
+        let mut cluster = settled(3, |_| with_mode(mode));
+        for (key, payload) in [(1, "old"), (2, "other"), (1, "newer"), (1, "newest")] {
+            let payload = payload.as_bytes();
+            cluster.act(0, |node, now| node.broadcast_keyed(now, channel, key, payload)).unwrap();
+        }
+        // Another channel is another thing, and so is a rumour without a key.
+        assert_eq!(cluster.node(0).rumors_waiting(), 2, "{mode:?}");
+        assert_eq!(cluster.node(0).stats().rumors_replaced, 2);
+        cluster.act(0, |node, now| node.broadcast(now, channel, b"plain")).unwrap();
+        cluster.run_for(5 * SECOND);
+        for index in 1..3 {
+            let mut heard = payloads(&mut cluster, index);
+            heard.sort();
+            assert_eq!(heard, [&b"newest"[..], b"other", b"plain"], "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn channels_do_not_replace_each_other_and_resting_rumours_are_replaced_too() {
+    let mut cluster = cube(Mode::Matching, 2);
+    for channel in [CHANNEL, Channel(2)] {
+        cluster.act(0, |node, now| node.broadcast_keyed(now, channel, 1, b"old")).unwrap();
+    }
+    assert_eq!(cluster.node(0).rumors_waiting(), 2);
+    cluster.act(0, |node, now| node.broadcast_keyed(now, CHANNEL, 1, b"new")).unwrap();
+    assert_eq!(cluster.node(0).rumors_waiting(), 2);
+    assert_eq!(cluster.node(0).stats().rumors_replaced, 1, "it rested after its forwarding");
+}
+
+#[test]
+fn a_rumour_that_is_withdrawn_before_the_tick_reaches_nobody() {
+    let mut cluster = settled(3, |_| with_mode(Mode::Classic));
+    let id = cluster.act(0, |node, now| node.broadcast(now, CHANNEL, b"oops")).unwrap();
+    assert!(cluster.act(0, |node, _| node.withdraw(&id)));
+    assert!(!cluster.act(0, |node, _| node.withdraw(&id)));
+    cluster.run_for(5 * SECOND);
+    assert!(payloads(&mut cluster, 1).is_empty());
+}

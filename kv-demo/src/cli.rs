@@ -1,26 +1,28 @@
 //! The command line: what can be said, and what it means.
 
+mod node;
+mod operate;
+mod wire;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Phase, Preset, SeedAddr};
+use kv_demo::config::{self, Mode, Overrides, Phase, Preset, SeedAddr};
 use kv_demo::experiment::{
     Continue, Delay, HostSpec, HostsPlan, Keep, LAUNCHER_DEFAULT, Options, Place, WorldPlan,
 };
 use kv_demo::members::MembersFormat;
 use kv_demo::metrics::Runtime;
-use kv_demo::node::{Control, NodeSetup};
-use kv_demo::settings::Settings;
 use kv_demo::topology::{DIM_MAX, Topology};
 use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
 
+pub(crate) use node::NodeArgs;
+pub(crate) use operate::{JoinArgs, KeysArgs, LeaveArgs};
+
 /// Where the HTTP door is unless said otherwise.
 const HTTP_DEFAULT: &str = "127.0.0.1:30500";
-/// Where gossip is unless said otherwise: memberlist's port on all addresses.
-const BIND_DEFAULT: &str = "0.0.0.0:7946";
-
 /// A gossip key-value store, and the experiment that measures how gossip spreads.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -45,12 +47,43 @@ pub(crate) enum Command {
     ///   curl 'http://127.0.0.1:30503/get?key=color'
     ///   kv-demo members --watch --http 127.0.0.1:30501
     ///
+    /// Where a flag names an environment variable, the flag wins over it, and it over the file.
+    ///
     /// SIGINT (Ctrl-C) and SIGTERM say goodbye to the cluster first; a second one ends at once.
     /// RUST_LOG=debug logs more, RUST_LOG=warn less.
     #[command(verbatim_doc_comment)]
     Node(Box<NodeArgs>),
     /// Ask a running node about its members.
     Members(MembersArgs),
+    /// Have a running node join members of a cluster, now.
+    ///
+    /// All addresses of each name are tried once, and each outcome is printed. The exit code is 0
+    /// if at least one answered. What does not answer is given up; `kv-demo node --join` is for
+    /// what shall be tried for ever. Asks the node on this host, over its HTTP door.
+    Join(JoinArgs),
+    /// Have a running node say goodbye and end, and wait for both.
+    ///
+    /// The others see it leave, not fail. Ctrl-C at the node does the same.
+    Leave(LeaveArgs),
+    /// List and change the keys of a running node.
+    ///
+    /// A cluster changes its key without a pause in three steps, each on every member before the
+    /// next one begins:
+    ///
+    ///   kv-demo keygen > new.key
+    ///   kv-demo keys install new.key     # everywhere: all understand the new key
+    ///   kv-demo keys use FINGERPRINT     # everywhere: all speak with the new key
+    ///   kv-demo keys remove FINGERPRINT  # everywhere, of the old key: nobody understands it
+    ///
+    /// The node's key file follows each change, so that a restart keeps it; comments in it are lost.
+    /// Keys are named by fingerprints, which are no secret. A node that was started without
+    /// --encrypt-key-file has no keys to change.
+    #[command(verbatim_doc_comment)]
+    Keys(KeysArgs),
+    /// Print a fresh key of 32 bytes in base64, for `kv-demo node --encrypt-key-file`.
+    ///
+    /// Serf and Consul take it, too. Keep it from others: (umask 077; kv-demo keygen > keys)
+    Keygen,
     /// Write a topology file for `node --config` to standard output.
     ///
     /// Nodes are numbered from 1 and laid out in contiguous blocks, one block per host.
@@ -157,103 +190,6 @@ impl KnobArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct NodeArgs {
-    /// Read the node from a topology file (TOML, or the original's INI); flags override it
-    #[arg(long, value_name = "FILE", requires = "name")]
-    config: Option<PathBuf>,
-    /// With --config: which node of the file. Without: what the cluster calls this node [default:
-    /// its advertised address]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Where to listen for gossip, UDP and TCP [default: 0.0.0.0:7946]
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
-    bind: Option<SocketAddr>,
-    /// Where others reach this node, if not there; port 0 stands for the bound one
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
-    advertise: Option<SocketAddr>,
-    /// Where to answer HTTP [default: 127.0.0.1:30500]
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
-    http: Option<SocketAddr>,
-    /// A member to join through; may be repeated. One that does not answer is tried for ever
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Vec<SeedAddr>,
-    /// How rumours spread [default: classic]
-    #[arg(long)]
-    mode: Option<Mode>,
-    /// Where the numbers come from [default: lan]
-    #[arg(long)]
-    preset: Option<Preset>,
-    /// A link of the matching modes, by advertised address; may be repeated
-    #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
-    neighbor: Vec<SocketAddr>,
-    #[command(flatten)]
-    knobs: KnobArgs,
-    /// Write a trace of rumours to this file
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
-    /// Form of the trace; `thesis` is what the original's scripts read
-    #[arg(long, default_value = "json")]
-    trace_format: TraceFormat,
-    /// Take orders from an experiment on standard input
-    #[arg(long, hide = true)]
-    control: bool,
-    /// What the node is called in its trace
-    #[arg(long, hide = true)]
-    label: Option<String>,
-}
-
-impl NodeArgs {
-    /// What the flags and the file say together.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the file.
-    pub(crate) fn setup(self) -> Result<NodeSetup, ConfigError> {
-        let file = match (&self.config, &self.name) {
-            (Some(path), Some(name)) => Some(config::load(path, name)?),
-            _ => None,
-        };
-        let from_file = file.as_ref();
-        let overrides = from_file.map(|file| file.overrides).unwrap_or_default();
-        let settings = Settings {
-            preset: self.preset.or(overrides.preset).unwrap_or(Preset::Lan),
-            mode: self.mode.or(overrides.mode).unwrap_or(Mode::Classic),
-            overrides: self.knobs.over(overrides),
-            neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
-        };
-        let address = |text: &str| text.parse::<SocketAddr>().ok();
-        let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
-        let http = self.http.or_else(|| match from_file {
-            Some(file) => file.http,
-            None => address(HTTP_DEFAULT),
-        });
-        Ok(NodeSetup {
-            label: self.label.or_else(|| from_file.map(|file| file.name.clone())),
-            name: wire_name(from_file, self.name.clone()),
-            bind: bind.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7_946))),
-            advertise: self.advertise.or(from_file.and_then(|file| file.advertise)),
-            http,
-            seeds: first_given(&self.join, from_file.map(|file| &file.seeds)),
-            settings,
-            trace: self.trace.map(|path| (path, self.trace_format)),
-            control: if self.control { Control::Orders } else { Control::Signals },
-        })
-    }
-}
-
-/// With a file, `--name` chooses in it and the file says what the cluster calls the node.
-fn wire_name(file: Option<&NodeFile>, name: Option<String>) -> Option<String> {
-    match file {
-        Some(file) => Some(file.wire_name.clone()),
-        None => name,
-    }
-}
-
-fn first_given<T: Clone>(flags: &[T], file: Option<&Vec<T>>) -> Vec<T> {
-    if flags.is_empty() { file.cloned().unwrap_or_default() } else { flags.to_vec() }
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct MembersArgs {
     /// The node's HTTP door
     #[arg(long, value_name = "HOST:PORT", default_value = HTTP_DEFAULT)]
@@ -315,7 +251,7 @@ pub(crate) struct ExperimentArgs {
     repeat: Option<u32>,
     /// Where the numbers come from: the thesis', those of the document before it (seed), or
     /// memberlist's
-    #[arg(long, default_value = "thesis")]
+    #[arg(long, alias = "profile", default_value = "thesis")]
     preset: Preset,
     #[command(flatten)]
     knobs: KnobArgs,
@@ -555,6 +491,7 @@ fn parse_millis(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::node::tests::setup;
     use super::*;
     use clap::CommandFactory as _;
 
@@ -571,20 +508,6 @@ mod tests {
         for text in ["", "s", "-1s", "0", "fast", "1e99s", "NaN"] {
             assert!(parse_millis(text).is_err(), "{text}");
         }
-    }
-
-    fn setup(line: &str) -> NodeSetup {
-        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
-        let Command::Node(args) = cli.command else { panic!("a node") };
-        args.setup().unwrap()
-    }
-
-    #[test]
-    fn a_node_without_flags_has_sensible_doors() {
-        let setup = setup("kv-demo node");
-        assert_eq!(setup.bind.to_string(), BIND_DEFAULT);
-        assert_eq!(setup.http.map(|addr| addr.to_string()).as_deref(), Some(HTTP_DEFAULT));
-        assert_eq!((setup.name, setup.settings.mode), (None, Mode::Classic));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use kv_demo::agent;
 use kv_demo::experiment::{self, ExperimentError};
+use kv_demo::keys;
 use kv_demo::members::{self, Door};
 use kv_demo::node::{self, Control};
 use kv_demo::report::Results;
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Node(args) => run_node(*args),
         Command::Members(args) => print_members(&args),
+        Command::Join(args) => args.run().map_err(Into::into),
+        Command::Leave(args) => args.run().map_err(Into::into),
+        Command::Keys(args) => args.run().map_err(Into::into),
+        Command::Keygen => print_key(),
         Command::Topology(args) => print_topology(&args),
         Command::Experiment(args) => run_experiment(&args),
         Command::Report(args) => report(&args),
@@ -78,6 +83,11 @@ fn print_members(args: &MembersArgs) -> Outcome {
         members::print(&door, args.format, &mut out)?;
     }
     Ok(())
+}
+
+fn print_key() -> Outcome {
+    let key = keys::generate()?;
+    Ok(writeln!(io::stdout().lock(), "{}", *keys::to_text(&key))?)
 }
 
 fn print_topology(args: &TopologyArgs) -> Outcome {

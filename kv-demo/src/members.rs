@@ -7,9 +7,11 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use ureq::Body;
+use ureq::http::Response;
 
 use crate::config::SeedAddr;
-use crate::node::{Change, MembersView};
+use crate::node::{Change, MembersView, OPERATOR};
 use crate::report::STYLE;
 
 /// Longest wait for an answer that a node can give at once.
@@ -50,6 +52,12 @@ pub enum AskError {
         /// Why.
         reason: String,
     },
+    /// The node does not do it.
+    #[error("{reason}")]
+    Refused {
+        /// What it says, which names the fix.
+        reason: String,
+    },
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] io::Error),
@@ -66,10 +74,16 @@ impl Door {
     /// The door at `addr`, which may be a host name.
     #[must_use]
     pub fn new(addr: impl Into<SeedAddr>) -> Self {
-        let patience = PATIENCE + WATCH_WAIT;
+        Self::patient(addr, PATIENCE + WATCH_WAIT)
+    }
+
+    /// A door whose answers may take this long.
+    #[must_use]
+    pub fn patient(addr: impl Into<SeedAddr>, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_connect(Some(PATIENCE))
             .timeout_global(Some(patience))
+            .http_status_as_error(false)
             .build();
         Self { addr: addr.into(), agent: config.into() }
     }
@@ -99,16 +113,76 @@ impl Door {
     /// [`AskError`].
     pub fn add(&self, key: &str, value: &str) -> Result<(), AskError> {
         let request = self.agent.get(self.url("add")).query("key", key).query("val", value);
-        request.call().map(drop).map_err(|error| self.unreachable(&error))
+        self.read(request.call()).map(drop)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
-        let mut answer =
-            self.agent.get(self.url(path)).call().map_err(|error| self.unreachable(&error))?;
+        self.parse(self.agent.get(self.url(path)).call())
+    }
+
+    /// Asks what only an operator may know.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub(crate) fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+        self.parse(self.agent.get(self.url(path)).header(OPERATOR, "1").call())
+    }
+
+    /// Has the node do something that it reports about.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<T, AskError> {
+        let query = query.iter().map(|(name, value)| (*name, value.as_str()));
+        let request = self.agent.post(self.url(path)).query_pairs(query);
+        self.parse(request.header(OPERATOR, "1").send(body))
+    }
+
+    /// Has the node do something, and waits until it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub(crate) fn order(&self, path: &str) -> Result<(), AskError> {
+        let request = self.agent.post(self.url(path)).header(OPERATOR, "1");
+        self.read(request.send_empty()).map(drop)
+    }
+
+    fn parse<T: DeserializeOwned>(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> Result<T, AskError> {
+        let body = self.read(answer)?;
+        serde_json::from_slice(&body).map_err(|error| self.stranger(error.to_string()))
+    }
+
+    fn read(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, AskError> {
+        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
         let body = answer.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
-        let stranger = |reason: String| AskError::Stranger { door: self.addr.clone(), reason };
-        let body = body.map_err(|error| stranger(error.to_string()))?;
-        serde_json::from_slice(&body).map_err(|error| stranger(error.to_string()))
+        let body = body.map_err(|error| self.stranger(error.to_string()))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        // A node refuses in one line of text.
+        let reason = String::from_utf8(body).unwrap_or_default();
+        match reason.strip_suffix('\n') {
+            Some(reason) if !reason.is_empty() && !reason.contains('\n') => {
+                Err(AskError::Refused { reason: reason.to_owned() })
+            }
+            _ => Err(self.stranger(status.to_string())),
+        }
+    }
+
+    fn stranger(&self, reason: String) -> AskError {
+        AskError::Stranger { door: self.addr.clone(), reason }
     }
 
     fn url(&self, path: &str) -> String {

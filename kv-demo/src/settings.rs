@@ -7,6 +7,7 @@ use rumormill::{Config, ConfigError, Params, Stagger};
 
 use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::topology::Topology;
+use crate::wire::WireSettings;
 
 /// Everything that decides how a node gossips.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +20,18 @@ pub struct Settings {
     pub overrides: Overrides,
     /// The links of the matching modes.
     pub neighbors: Vec<SocketAddr>,
+    /// What is around its messages.
+    pub wire: WireSettings,
 }
 
 impl Settings {
+    /// Without links, label and keys.
+    #[must_use]
+    pub fn new(preset: Preset, mode: Mode, overrides: Overrides) -> Self {
+        let wire = WireSettings::default();
+        Self { preset, mode, overrides, neighbors: Vec::new(), wire }
+    }
+
     /// The parameters.
     ///
     /// # Errors
@@ -38,6 +48,7 @@ impl Settings {
         config.rumor_mode = core_mode(self.mode);
         config.neighbors.clone_from(&self.neighbors);
         apply(&self.overrides, &mut config);
+        self.wire.apply(&mut config);
         config
     }
 }
@@ -49,6 +60,7 @@ pub fn base(preset: Preset) -> Config {
         Preset::Lan => Config::lan(),
         Preset::Wan => Config::wan(),
         Preset::Local => Config::local(),
+        Preset::Serf => Config::serf(),
         // The original's `DefaultWANConfig` with its own flags.
         Preset::Thesis => Config {
             gossip_interval: Some(Duration::from_millis(500)),
@@ -58,6 +70,7 @@ pub fn base(preset: Preset) -> Config {
             packet_size_max: 3_500,
             probe_interval: Some(Duration::from_secs(10)),
             push_pull_interval: None,
+            heal_interval: None,
             stagger: Stagger::Start,
             ..Config::wan()
         },
@@ -67,6 +80,7 @@ pub fn base(preset: Preset) -> Config {
             gossip_fanout: 2,
             rumor_retransmit_mult: 3,
             push_pull_interval: None,
+            heal_interval: None,
             stagger: Stagger::Start,
             ..Config::local()
         },
@@ -140,8 +154,7 @@ mod tests {
     use super::*;
 
     fn settings(preset: Preset) -> Settings {
-        let overrides = Overrides::default();
-        Settings { preset, mode: Mode::Matching, overrides, neighbors: Vec::new() }
+        Settings::new(preset, Mode::Matching, Overrides::default())
     }
 
     #[test]
@@ -162,6 +175,15 @@ mod tests {
         assert_eq!(config.probe_interval, Some(Duration::from_secs(10)));
         assert_eq!(config.push_pull_interval, None);
         assert_eq!(config.stagger, Stagger::Start);
+    }
+
+    #[test]
+    fn the_serf_profile_is_that_of_a_local_network_with_serfs_versions() {
+        let config = settings(Preset::Serf).config();
+        assert_eq!(config.delegate_version, [2, 5, 4]);
+        let lan = settings(Preset::Lan).config();
+        let own = Config { serf_intents: false, delegate_version: lan.delegate_version, ..config };
+        assert_eq!(own, lan);
     }
 
     #[test]

@@ -77,6 +77,64 @@ fn numbers_that_do_not_fit() {
 }
 
 #[test]
+fn a_label_that_does_not_fit() {
+    let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--label"];
+    let text = refusal(binary().args(doors).arg("x".repeat(256)));
+    assert!(text.contains("label length is 256") && text.contains("255"), "{text}");
+}
+
+#[test]
+fn key_files_that_hold_no_ring() {
+    let dir = Dir::new("keys");
+    let node = |file: &str| {
+        let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        refusal(binary().args(doors).args(["--encrypt-key-file", file]))
+    };
+    for (name, text, hint) in [
+        ("base64", "# mine\nnot a key\n", "base64:2: not base64"),
+        ("short", "c2VjcmV0\n", "this one has 6: make one with `kv-demo keygen`"),
+        ("empty", "", "no key: put in what `kv-demo keygen` prints"),
+        ("comments", "# only\n\n", "no key"),
+        ("binary", "\u{0}\u{1}", "not base64"),
+    ] {
+        let refused = node(dir.file(name, text).to_str().unwrap());
+        assert!(refused.contains(hint), "{name}: {refused}");
+    }
+    let refused = node(dir.path().join("missing").to_str().unwrap());
+    assert!(refused.contains("missing: no such file") && refused.contains("keygen"), "{refused}");
+    let refused = node(dir.path().to_str().unwrap());
+    assert!(refused.contains("cannot be read"), "{refused}");
+    assert!(node("-").contains("name a file"));
+}
+
+#[test]
+fn verifying_without_keys() {
+    for flag in ["--verify-incoming", "--verify-outgoing"] {
+        let text = refusal(binary().args(["node", "--bind", "127.0.0.1:0", flag, "on"]));
+        assert!(text.contains("--encrypt-key-file"), "{text}");
+    }
+}
+
+#[test]
+fn joining_nobody() {
+    let text = refusal(binary().arg("join"));
+    assert!(text.contains("kv-demo join HOST[:PORT]"), "{text}");
+    for (seed, hint) in [
+        (":7946", "is not a seed"),
+        ("host:80000", "is not a seed"),
+        ("/host", "before the slash"),
+        ("_a._udp.b:1", "leave the port out"),
+    ] {
+        let text = refusal(binary().args(["join", seed]));
+        assert!(text.contains(hint), "{seed}: {text}");
+    }
+    for command in [&["join", "127.0.0.1"][..], &["leave"], &["keys", "list"]] {
+        let text = refusal(binary().args(command).args(["--http", "127.0.0.1:1"]));
+        assert!(text.contains("127.0.0.1:1") && text.contains("--http"), "{text}");
+    }
+}
+
+#[test]
 fn a_trace_that_cannot_be_written() {
     let doors = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"];
     let text = refusal(binary().args(doors).args(["--trace", "/nowhere/at/all.log"]));

@@ -211,14 +211,10 @@ impl Hosted {
 
 fn params(mode: Mode, index: usize) -> Params {
     let links = [(index + 1) % NODES, (index + NODES - 1) % NODES];
-    let preset = Preset::Lan;
     let plain = Params::try_from(Config::lan()).unwrap();
-    let settings = Settings {
-        preset,
-        mode,
-        overrides: Overrides::default(),
-        neighbors: links.iter().map(|&end| Spawn::numbered(end, plain.clone()).addr).collect(),
-    };
+    let mut settings = Settings::new(Preset::Lan, mode, Overrides::default());
+    settings.neighbors =
+        links.iter().map(|&end| Spawn::numbered(end, plain.clone()).addr).collect();
     let config = Config {
         push_pull_interval: Some(SECOND),
         join_retry_max: 2 * SECOND,

@@ -180,6 +180,38 @@ fn a_seed_may_be_a_host_name() {
 }
 
 #[test]
+fn clusters_of_different_labels_stay_apart() {
+    let dir = Dir::new("label");
+    let a = Node::start(&dir, "a", &["--label", "blue"]);
+    let join = ["--join", &a.join()];
+    let b = Node::start(&dir, "b", &[&["--label", "blue"], &join[..]].concat());
+    b.wait_live(2);
+    for (name, label) in [("red", &["--label", "red"][..]), ("bare", &[])] {
+        let stranger = Node::start(&dir, name, &[label, &join].concat());
+        stranger.wait_change(What::SeedFailed, &a.join());
+        assert_eq!(stranger.members().live, 1, "{name}");
+    }
+    assert_eq!(a.members().members.len(), 2);
+}
+
+/// Flags win over the environment, and it wins over the file.
+#[test]
+fn the_environment_stands_between_flags_and_file() {
+    let dir = Dir::new("environment");
+    let a = Node::start(&dir, "a", &["--label", "blue"]);
+    let text = "[defaults]\nlabel = \"red\"\nprofile = \"local\"\n[nodes.b]\nbind = \"127.0.0.1:0\"\n\
+                http = \"127.0.0.1:0\"\njoin = [\"192.0.2.1:1\"]\n";
+    let file = dir.file("b.toml", text);
+    let arguments = ["node", "--config", file.to_str().unwrap(), "--name", "b"];
+    let environment = [("KV_DEMO_LABEL", "blue"), ("KV_DEMO_JOIN", &*a.join())];
+    let b = Node::start_in(&dir, "b", &environment, &arguments);
+    b.wait_live(2);
+    let flags = [&arguments[..], &["--label", "green"]].concat();
+    let c = Node::start_in(&dir, "c", &environment, &flags);
+    c.wait_change(What::SeedFailed, &a.join());
+}
+
+#[test]
 fn nodes_of_a_topology_file_form_their_cluster_in_both_formats() {
     for format in ["ini", "toml"] {
         let dir = Dir::new("topology");

@@ -87,12 +87,9 @@ fn cluster(seed: u64, mode: Mode, size: usize) -> World<SimNode> {
 }
 
 fn params(mode: Mode, links: &[usize]) -> Params {
-    let settings = Settings {
-        preset: kv_demo::config::Preset::Lan,
-        mode,
-        overrides: kv_demo::config::Overrides::default(),
-        neighbors: links.iter().map(|&end| Spawn::numbered(end, plain()).addr).collect(),
-    };
+    let overrides = kv_demo::config::Overrides::default();
+    let mut settings = Settings::new(kv_demo::config::Preset::Lan, mode, overrides);
+    settings.neighbors = links.iter().map(|&end| Spawn::numbered(end, plain()).addr).collect();
     let config = Config { push_pull_interval: Some(SECOND), ..settings.config() };
     Params::try_from(config).unwrap()
 }

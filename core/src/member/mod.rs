@@ -18,7 +18,7 @@ use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-pub(crate) use table::{MemberId, Record, Rtt, Table};
+pub(crate) use table::{MemberId, Order, Record, Rtt, Table};
 
 /// What a node believes about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,8 +127,6 @@ pub(crate) enum BadClaim {
     Meta,
     #[error("the version bytes are missing or contradict each other")]
     Versions,
-    #[error("the incarnation cannot be refuted")]
-    Incarnation,
 }
 
 impl<'a> Claim<'a> {
@@ -139,9 +137,6 @@ impl<'a> Claim<'a> {
         }
         if alive.meta.len() > META_LEN_MAX {
             return Err(BadClaim::Meta);
-        }
-        if !is_refutable(alive.incarnation) {
-            return Err(BadClaim::Incarnation);
         }
         let port = if alive.port == 0 { own_port } else { alive.port };
         let addr = NodeAddr::from_wire(&alive.addr, port).ok_or(BadClaim::Address)?;
@@ -176,8 +171,8 @@ fn understands(listener: Versions, speaker: Versions) -> bool {
         && within(listener.delegate(), speaker.delegate())
 }
 
-/// Nobody can state a higher incarnation than the highest, so a statement with it could never be
-/// refuted.
+/// Nobody can state a higher incarnation than the highest, so a peer's accusation of that one could
+/// never be refuted. To state it of oneself is fine: it refutes the accusation of the one below.
 pub(crate) fn is_refutable(incarnation: Incarnation) -> bool {
     incarnation.0 < u32::MAX
 }
@@ -266,7 +261,7 @@ fn judge_takeover(known: &Record, reclaim: Reclaim, now: Instant) -> Option<Aliv
 /// Whether the statement is our own one coming back.
 fn repeats(known: &Record, claim: &Claim<'_>) -> bool {
     claim.incarnation == known.incarnation
-        && *claim.meta == *known.meta
+        && *claim.meta == *known.meta()
         && claim.versions == known.versions
 }
 
@@ -289,7 +284,7 @@ pub(crate) fn judge_suspect(
     subject: Subject,
     incarnation: Incarnation,
 ) -> AccusationVerdict {
-    if incarnation < known.incarnation || !is_refutable(incarnation) {
+    if incarnation < known.incarnation {
         return AccusationVerdict::Stale;
     }
     match (known.state, subject) {
@@ -306,7 +301,7 @@ pub(crate) fn judge_dead(
     subject: Subject,
     incarnation: Incarnation,
 ) -> AccusationVerdict {
-    if incarnation < known.incarnation || !is_refutable(incarnation) {
+    if incarnation < known.incarnation {
         return AccusationVerdict::Stale;
     }
     match (known.state, subject) {
@@ -325,12 +320,11 @@ mod tests {
     use alloc::vec::Vec;
 
     fn record(state: MemberState, incarnation: u32) -> Record {
-        Record {
-            meta: (*b"old").into(),
-            incarnation: Incarnation(incarnation),
-            state,
-            ..Record::sample("m", 1)
-        }
+        let mut record = Record::sample("m", 1);
+        record.set_meta(b"old");
+        record.incarnation = Incarnation(incarnation);
+        record.state = state;
+        record
     }
 
     fn alive(known: &Record, port: u16, incarnation: u32) -> AliveVerdict {
@@ -415,7 +409,6 @@ mod tests {
             (4, AccusationVerdict::Stale),
             (5, AccusationVerdict::Refute),
             (6, AccusationVerdict::Refute),
-            (u32::MAX, AccusationVerdict::Stale),
         ] {
             let incarnation = Incarnation(incarnation);
             assert_eq!(judge_suspect(&me, Subject::Me, incarnation), verdict);
@@ -491,8 +484,7 @@ mod tests {
         assert_eq!(refused(|a| a.meta = long(513)), Some(BadClaim::Meta));
         assert_eq!(refused(|a| a.addr = long(16)), None);
         assert_eq!(refused(|a| a.addr = long(5)), Some(BadClaim::Address));
-        assert_eq!(refused(|a| a.incarnation.0 = u32::MAX - 1), None);
-        assert_eq!(refused(|a| a.incarnation.0 = u32::MAX), Some(BadClaim::Incarnation));
+        assert_eq!(refused(|a| a.incarnation.0 = u32::MAX), None);
         for (vsn, verdict) in [
             (&[1, 5, 2, 0, 0][..], Some(BadClaim::Versions)),
             (&[1, 5, 2, 2, 5, 4, 9], None),

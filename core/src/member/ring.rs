@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{MemberId, Record, Table};
+use super::{MemberId, Order, Record, Table};
 use crate::rng::Rng;
 
 /// A handful of members: a fan-out, the relays of a probe.
@@ -33,7 +33,7 @@ impl Round {
             if *checked >= table.len() {
                 return Next::Nobody;
             }
-            let Some(&id) = table.order().get(self.next) else {
+            let Some(id) = table.order().get(self.next) else {
                 self.next = 0;
                 *checked += 1;
                 return Next::Wrap;
@@ -57,10 +57,38 @@ pub(crate) enum Sampling {
     Draws,
 }
 
+/// What can be drawn from.
+pub(crate) trait Pool: Copy {
+    fn len(self) -> usize;
+
+    /// The member at a place below `len`.
+    fn at(self, place: usize) -> MemberId;
+}
+
+impl Pool for &[MemberId] {
+    fn len(self) -> usize {
+        <[MemberId]>::len(self)
+    }
+
+    fn at(self, place: usize) -> MemberId {
+        self[place]
+    }
+}
+
+impl Pool for Order<'_> {
+    fn len(self) -> usize {
+        Order::len(self)
+    }
+
+    fn at(self, place: usize) -> MemberId {
+        self.get(place).expect("a place below the length is taken")
+    }
+}
+
 /// Up to `k` distinct members of `list` that pass `eligible`, in random order.
 pub(crate) fn sample(
     k: usize,
-    list: &[MemberId],
+    list: impl Pool,
     table: &Table,
     sampling: Sampling,
     rng: &mut Rng,
@@ -75,7 +103,7 @@ pub(crate) fn sample(
         if draw.len() == k {
             break;
         }
-        let id = list[rng.below(list.len())];
+        let id = list.at(rng.below(list.len()));
         if passes(id) && !draw.contains(&id) {
             draw.push(id);
         }
@@ -84,13 +112,9 @@ pub(crate) fn sample(
 }
 
 /// A shuffle walked to its end, for lists so short that random draws often miss somebody.
-fn sample_all(
-    k: usize,
-    list: &[MemberId],
-    rng: &mut Rng,
-    passes: impl Fn(MemberId) -> bool,
-) -> Draw {
-    let mut shuffled: SmallVec<[MemberId; 64]> = SmallVec::from_slice(list);
+fn sample_all(k: usize, list: impl Pool, rng: &mut Rng, passes: impl Fn(MemberId) -> bool) -> Draw {
+    let mut shuffled: SmallVec<[MemberId; 64]> =
+        (0..list.len()).map(|place| list.at(place)).collect();
     rng.shuffle(&mut shuffled);
     shuffled.into_iter().filter(|&id| passes(id)).take(k).collect()
 }
@@ -180,7 +204,32 @@ mod tests {
     #[test]
     fn drawing_from_nobody_gives_nobody() {
         let (table, mut rng) = Table::sample(1);
-        assert!(sample(3, &[], &table, Sampling::Exhaustive, &mut rng, |_, _| true).is_empty());
-        assert!(sample(3, &[], &table, Sampling::Draws, &mut rng, |_, _| true).is_empty());
+        for sampling in [Sampling::Exhaustive, Sampling::Draws] {
+            let nobody = &[][..];
+            assert!(sample(3, nobody, &table, sampling, &mut rng, |_, _| true).is_empty());
+        }
+    }
+
+    #[test]
+    fn draws_leave_out_whoever_is_not_eligible() {
+        let (mut table, mut rng) = Table::sample(90);
+        let not_me = table.find(b"0").unwrap();
+        for index in 0..90 {
+            let state = [MemberState::Alive, MemberState::Suspect, MemberState::Dead][index % 3];
+            let id = table.find(alloc::format!("{index}").as_bytes()).unwrap();
+            table.put_in_state(id, state, Instant::ZERO);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let draw =
+                sample(3, table.order(), &table, Sampling::Exhaustive, &mut rng, |id, record| {
+                    id != not_me && record.state == MemberState::Alive
+                });
+            let fits =
+                |&id: &MemberId| id != not_me && table.get(id).unwrap().state == MemberState::Alive;
+            assert!(draw.len() == 3 && draw.iter().all(fits));
+            seen.push(draw);
+        }
+        assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2]);
     }
 }

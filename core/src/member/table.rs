@@ -1,14 +1,14 @@
 //! The one owner of members: a slab, an index by name, an index by address, counters.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::{Member, MemberState};
+use super::{Claim, Member, MemberState};
 use crate::hash::Keyed;
 use crate::identity::{Incarnation, NodeName};
 use crate::rng::Rng;
@@ -31,20 +31,22 @@ impl MemberId {
     }
 }
 
-/// What is stored about a member.
+/// What is stored about a member. There may be thousands of it: a byte here is one for each, and
+/// what only a few have at a time, the table keeps elsewhere.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) name: NodeName,
     pub(crate) addr: NodeAddr,
-    pub(crate) meta: Arc<[u8]>,
+    meta: Box<[u8]>,
     pub(crate) versions: Versions,
     pub(crate) incarnation: Incarnation,
     pub(crate) state: MemberState,
     pub(crate) since: Instant,
-    pub(crate) advert: Option<Advert>,
-    /// Present exactly while the state is suspect.
-    pub(crate) suspicion: Option<Box<Suspicion>>,
+    /// What its tag says, so that the meta need not be read for each message.
+    takes_envelopes: bool,
     pub(crate) rtt: Rtt,
+    /// That of its slot, from the table.
+    generation: u32,
 }
 
 /// A smoothed round trip in microseconds; 0 while nothing was measured.
@@ -68,7 +70,44 @@ impl Rtt {
     }
 }
 
+// What a record takes is most of what a member takes, and none of these bytes is to spare.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Record>() <= 80 && size_of::<Slot>() <= 80);
+
 impl Record {
+    /// A member as it states itself, alive since `now`.
+    pub(crate) fn alive(name: NodeName, claim: &Claim<'_>, now: Instant) -> Self {
+        let mut record = Self {
+            name,
+            addr: claim.addr,
+            meta: Box::default(),
+            versions: claim.versions,
+            incarnation: claim.incarnation,
+            state: MemberState::Alive,
+            since: now,
+            takes_envelopes: false,
+            rtt: Rtt::default(),
+            generation: 0,
+        };
+        record.set_meta(claim.meta);
+        record
+    }
+
+    pub(crate) fn meta(&self) -> &[u8] {
+        &self.meta
+    }
+
+    pub(crate) fn set_meta(&mut self, meta: &[u8]) {
+        self.meta = meta.into();
+        self.takes_envelopes =
+            self.advert().is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0);
+    }
+
+    /// Our tag in its meta, read anew each time.
+    pub(crate) fn advert(&self) -> Option<Advert> {
+        Advert::find(&self.meta)
+    }
+
     pub(crate) fn view(&self) -> Member<'_> {
         Member {
             name: &self.name,
@@ -78,7 +117,7 @@ impl Record {
             incarnation: self.incarnation,
             meta: &self.meta,
             versions: self.versions,
-            advert: self.advert,
+            advert: self.advert(),
             rtt: self.rtt.get(),
         }
     }
@@ -86,44 +125,73 @@ impl Record {
     /// An alive member at `10.0.0.1:port`, for tests.
     #[cfg(test)]
     pub(crate) fn sample(name: &str, port: u16) -> Self {
-        Self {
-            name: NodeName::new(name).unwrap(),
+        let claim = Claim {
+            name: name.as_bytes(),
             addr: NodeAddr::from_wire(&[10, 0, 0, 1], port).unwrap(),
-            meta: [].into(),
-            versions: Versions::new([1, 5, 2], [0; 3]),
             incarnation: Incarnation(1),
-            state: MemberState::Alive,
-            since: Instant::ZERO,
-            advert: None,
-            suspicion: None,
-            rtt: Rtt::default(),
-        }
+            meta: b"",
+            versions: Versions::new([1, 5, 2], [0; 3]),
+        };
+        Self::alive(NodeName::new(name).unwrap(), &claim, Instant::ZERO)
     }
 
     /// Whether it understands our envelope.
     pub(crate) fn takes_envelopes(&self) -> bool {
-        self.advert.is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0)
+        self.takes_envelopes
     }
 }
 
+/// A place for a record. The generation tells apart those that took it one after another.
 #[derive(Debug)]
-struct Slot {
-    generation: u32,
-    record: Option<Record>,
+enum Slot {
+    Taken(Record),
+    Free { generation: u32 },
+}
+
+impl Slot {
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Taken(record) => Some(record),
+            Self::Free { .. } => None,
+        }
+    }
+
+    fn record_mut(&mut self) -> Option<&mut Record> {
+        match self {
+            Self::Taken(record) => Some(record),
+            Self::Free { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// All members in the order in which they are probed.
-    order: Vec<MemberId>,
+    /// The slots of all members in the order in which they are probed.
+    order: Vec<u32>,
     by_name: HashTable<u32>,
     by_addr: HashTable<u32>,
+    /// By slot: the suspicions of those members, and only those, whose state is suspect.
+    suspicions: BTreeMap<u32, Suspicion>,
     name_hash: Keyed,
     addr_hash: Keyed,
     live: usize,
     members_max: usize,
+}
+
+/// All members in the order in which they are probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a>(&'a Table);
+
+impl Order<'_> {
+    pub(crate) fn len(self) -> usize {
+        self.0.order.len()
+    }
+
+    pub(crate) fn get(self, place: usize) -> Option<MemberId> {
+        self.0.order.get(place).map(|&index| self.0.id_of(index))
+    }
 }
 
 /// The table holds as many members as it may, in all or at one address.
@@ -142,6 +210,7 @@ impl Table {
             order: Vec::new(),
             by_name: HashTable::new(),
             by_addr: HashTable::new(),
+            suspicions: BTreeMap::new(),
             name_hash: Keyed::new(rng_seed, 0),
             addr_hash: Keyed::new(rng_seed, 1),
             live: 0,
@@ -160,14 +229,14 @@ impl Table {
     }
 
     pub(crate) fn get(&self, id: MemberId) -> Option<&Record> {
-        let slot = self.slots.get(id.index as usize)?;
-        slot.record.as_ref().filter(|_| slot.generation == id.generation)
+        let record = self.slots.get(id.index as usize)?.record();
+        record.filter(|record| record.generation == id.generation)
     }
 
     /// For fields that no index or counter covers; the others have setters below.
     pub(crate) fn get_mut(&mut self, id: MemberId) -> Option<&mut Record> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        slot.record.as_mut().filter(|_| slot.generation == id.generation)
+        let record = self.slots.get_mut(id.index as usize)?.record_mut();
+        record.filter(|record| record.generation == id.generation)
     }
 
     pub(crate) fn find(&self, name: &[u8]) -> Option<MemberId> {
@@ -197,16 +266,16 @@ impl Table {
         Ok(())
     }
 
-    /// The handles in probe order.
-    pub(crate) fn order(&self) -> &[MemberId] {
-        &self.order
+    /// The members in probe order.
+    pub(crate) fn order(&self) -> Order<'_> {
+        Order(self)
     }
 
     /// The records in the order in which they were first seen.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MemberId, &Record)> {
         (0..).zip(&self.slots).filter_map(|(index, slot)| {
-            let id = MemberId { index, generation: slot.generation };
-            slot.record.as_ref().map(|record| (id, record))
+            let record = slot.record()?;
+            Some((MemberId { index, generation: record.generation }, record))
         })
     }
 
@@ -222,18 +291,58 @@ impl Table {
         let id = self.occupy(record);
         self.index_name(id.index);
         self.index_addr(id.index);
-        self.order.push(id);
+        grow_gently(&mut self.order);
+        self.order.push(id.index);
         let last = self.order.len() - 1;
         self.order.swap(last, rng.below(last + 1));
         Ok(id)
     }
 
+    /// Brings a member into a state other than suspect; a suspicion ends with it.
     pub(crate) fn set_state(&mut self, id: MemberId, state: MemberState, now: Instant) {
+        debug_assert!(state != MemberState::Suspect, "a suspect has a suspicion");
         let Some(record) = self.get_mut(id) else { return };
         let was_live = record.state.is_live();
         record.state = state;
         record.since = now;
+        self.suspicions.remove(&id.index);
         self.live = self.live + usize::from(state.is_live()) - usize::from(was_live);
+    }
+
+    /// Makes a live member a suspect.
+    pub(crate) fn suspect(&mut self, id: MemberId, suspicion: Suspicion, now: Instant) {
+        let Some(record) = self.get_mut(id) else { return };
+        debug_assert!(record.state.is_live(), "the dead are beyond suspicion");
+        record.state = MemberState::Suspect;
+        record.since = now;
+        self.suspicions.insert(id.index, suspicion);
+    }
+
+    /// Brings a member into any state.
+    #[cfg(test)]
+    pub(crate) fn put_in_state(&mut self, id: MemberId, state: MemberState, at: Instant) {
+        if state == MemberState::Suspect {
+            let none = Duration::ZERO;
+            let bounds = crate::suspicion::Bounds { min: none, max: none, expected: 0 };
+            self.suspect(id, Suspicion::start(at, bounds, None), at);
+        } else {
+            self.set_state(id, state, at);
+        }
+    }
+
+    /// The suspicion under which a member stands.
+    pub(crate) fn suspicion(&self, id: MemberId) -> Option<&Suspicion> {
+        self.get(id).and_then(|_| self.suspicions.get(&id.index))
+    }
+
+    pub(crate) fn suspicion_mut(&mut self, id: MemberId) -> Option<&mut Suspicion> {
+        self.get(id)?;
+        self.suspicions.get_mut(&id.index)
+    }
+
+    /// All suspicions that run.
+    pub(crate) fn suspicions(&self) -> impl Iterator<Item = (MemberId, &Suspicion)> {
+        self.suspicions.iter().map(|(&index, suspicion)| (self.id_of(index), suspicion))
     }
 
     pub(crate) fn set_addr(&mut self, id: MemberId, addr: NodeAddr) -> Result<(), NoRoom> {
@@ -261,7 +370,8 @@ impl Table {
         mut reaped: impl FnMut(MemberId, NodeName),
     ) {
         let mut order = core::mem::take(&mut self.order);
-        order.retain(|&id| {
+        order.retain(|&index| {
+            let id = self.id_of(index);
             let stays = self.get(id).is_some_and(|record| {
                 id == me || record.state.is_live() || now.saturating_since(record.since) <= keep
             });
@@ -274,17 +384,19 @@ impl Table {
         self.order = order;
     }
 
-    fn occupy(&mut self, record: Record) -> MemberId {
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.record = Some(record);
-            return MemberId { index, generation: slot.generation };
-        }
-        // `members_max` is below 2^24.
-        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 0, record: Some(record) });
-        MemberId { index, generation: 0 }
+    fn occupy(&mut self, mut record: Record) -> MemberId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            // `members_max` is below 2^24.
+            let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+            grow_gently(&mut self.slots);
+            self.slots.push(Slot::Free { generation: 0 });
+            index
+        });
+        let slot = &mut self.slots[index as usize];
+        let Slot::Free { generation } = *slot else { unreachable!("the slot was free") };
+        record.generation = generation;
+        *slot = Slot::Taken(record);
+        MemberId { index, generation }
     }
 
     fn remove(&mut self, id: MemberId) -> Option<Record> {
@@ -294,19 +406,21 @@ impl Table {
         if let Ok(entry) = self.by_name.find_entry(hash, |&index| index == id.index) {
             entry.remove();
         }
-        let record = self.slots[id.index as usize].record.take()?;
+        let free = Slot::Free { generation: id.generation.wrapping_add(1) };
+        let slot = core::mem::replace(&mut self.slots[id.index as usize], free);
+        let Slot::Taken(record) = slot else { return None };
+        self.suspicions.remove(&id.index);
         self.live -= usize::from(record.state.is_live());
         self.free.push(id.index);
         Some(record)
     }
 
     fn record(&self, index: u32) -> &Record {
-        let record = self.slots[index as usize].record.as_ref();
-        record.expect("both indexes name occupied slots only")
+        occupied(&self.slots, index)
     }
 
     fn id_of(&self, index: u32) -> MemberId {
-        MemberId { index, generation: self.slots[index as usize].generation }
+        MemberId { index, generation: self.record(index).generation }
     }
 
     fn index_name(&mut self, index: u32) {
@@ -354,19 +468,30 @@ impl Table {
         for (id, record) in self.iter() {
             assert_eq!(self.find(record.name.as_bytes()), Some(id), "the name finds the member");
             let suspect = record.state == MemberState::Suspect;
-            assert_eq!(suspect, record.suspicion.is_some(), "suspects and only they run out");
+            assert_eq!(suspect, self.suspicion(id).is_some(), "suspects and only they run out");
         }
+        let suspects = self.iter().filter(|(_, record)| record.state == MemberState::Suspect);
+        assert_eq!(suspects.count(), self.suspicions.len(), "no suspicion outlives its member");
     }
 }
 
 fn occupied(slots: &[Slot], index: u32) -> &Record {
-    slots[index as usize].record.as_ref().expect("both indexes name occupied slots only")
+    slots[index as usize].record().expect("the indexes name occupied slots only")
+}
+
+/// Makes room for more, a 32nd at a time: doubling would leave up to half of a large table empty.
+/// An element is moved some thirty times in its life, which is little beside its arrival.
+fn grow_gently<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 32 + 4);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::Stream;
+    use crate::suspicion::Bounds;
     use alloc::format;
 
     fn rng() -> Rng {
@@ -424,6 +549,24 @@ mod tests {
     }
 
     #[test]
+    fn a_suspicion_lasts_as_long_as_the_state() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let id = table.insert(record("a", 1), &mut rng).unwrap();
+        let bounds = Bounds { min: Duration::ZERO, max: Duration::ZERO, expected: 0 };
+        for next in [MemberState::Alive, MemberState::Dead] {
+            table.suspect(id, Suspicion::start(Instant::ZERO, bounds, None), Instant::ZERO);
+            assert_eq!((table.get(id).unwrap().state, table.live()), (MemberState::Suspect, 1));
+            assert!(table.suspicion(id).is_some() && table.suspicion_mut(id).is_some());
+            assert_eq!(table.suspicions().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+            table.check();
+            table.set_state(id, next, Instant::ZERO);
+            assert!(table.suspicion(id).is_none());
+            table.check();
+        }
+        assert_eq!(table.live(), 0);
+    }
+
+    #[test]
     fn the_recently_dead_are_kept() {
         let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
         let me = table.insert(record("me", 9), &mut rng).unwrap();
@@ -468,6 +611,36 @@ mod tests {
         }
         let last = table.find(b"100").unwrap();
         let first = table.find(b"1").unwrap();
-        assert!(table.order()[0] != first || table.order()[99] != last);
+        let order = table.order();
+        assert!(order.get(0) != Some(first) || order.get(99) != Some(last));
+    }
+
+    #[test]
+    fn of_nine_members_only_the_long_gone_are_reaped() {
+        let (mut table, mut rng) = (Table::new([1; 32], 100), rng());
+        let now = Instant::ZERO + Duration::from_secs(100);
+        let states = [
+            ("me", MemberState::Alive, 90),
+            ("long dead", MemberState::Dead, 20),
+            ("alive", MemberState::Alive, 20),
+            ("just dead", MemberState::Dead, 10),
+            ("long left", MemberState::Left, 20),
+            ("suspect", MemberState::Suspect, 20),
+            ("just left", MemberState::Left, 10),
+            ("dead for the whole time", MemberState::Dead, 15),
+            ("young", MemberState::Alive, 1),
+        ];
+        let mut ids = Vec::new();
+        for (port, (name, state, seconds)) in (1..).zip(states) {
+            let id = table.insert(record(name, port), &mut rng).unwrap();
+            let at = Instant::from_micros(now.as_micros() - seconds * 1_000_000);
+            table.put_in_state(id, state, at);
+            ids.push(id);
+        }
+        let (mut names, keep) = (Vec::new(), Duration::from_secs(15));
+        table.reap_and_shuffle(ids[0], now, keep, &mut rng, |_, name| names.push(name));
+        names.sort();
+        assert_eq!(names, ["long dead", "long left"].map(|name| NodeName::new(name).unwrap()));
+        assert_eq!((table.len(), table.order().len(), table.live()), (7, 7, 4));
     }
 }

@@ -228,7 +228,7 @@ impl Node {
             ask,
             peer: exchange.peer,
             seed: exchange.seed(),
-            members: remote_members(&list, self.addr.port),
+            members: remote_members(&list, |port| self.port_or_own(port)),
             total: list.node_count(),
         };
         self.asks.merge_bytes += inbox.len();
@@ -314,13 +314,12 @@ impl Node {
 
 /// The first members of a peer's list, as the application is told of them. Entries that make no
 /// sense are left out, as the merge will leave them out.
-fn remote_members(list: &PushPull<'_>, own_port: u16) -> Vec<RemoteMember> {
+fn remote_members(list: &PushPull<'_>, port_or_own: impl Fn(u16) -> u16) -> Vec<RemoteMember> {
     let member = |node: NodeState<'_>| {
         let alive = &node.alive;
-        let port = if alive.port == 0 { own_port } else { alive.port };
         Some(RemoteMember {
             name: NodeName::new(&*alive.node).ok()?,
-            addr: NodeAddr::from_wire(&alive.addr, port)?.socket_addr(),
+            addr: NodeAddr::from_wire(&alive.addr, port_or_own(alive.port))?.socket_addr(),
             state: state_of(node.state)?,
             meta: Bytes::copy_from_slice(&alive.meta),
         })

@@ -3,16 +3,16 @@
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::membership::accusation_of;
 use super::outbox::{Intent, Load};
 use super::{Node, Output, rumors::USER_TYPE};
 use crate::broadcast::Offer;
 use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{Rumor, RumorKey, ShortId};
-use crate::wire::message::{Accusation, Ack, IndirectPing, MessageType, Nack, Ping, Source};
+use crate::wire::message::{Ack, IndirectPing, MessageType, Nack, Ping, Source};
 use crate::wire::msgpack::Blob;
 use crate::wire::packet::{Checksum, Finish, PART_OVERHEAD, PacketWriter};
 use crate::wire::{CRC_SINCE, Full, NACK_SINCE, Sink, SliceWriter};
@@ -118,18 +118,19 @@ impl Node {
             Intent::Ack { to, seq } => {
                 self.datagram.begin(Cause::Ack);
                 // The payload is news too, and strangers get none.
-                let member = self.table.find_addr(to).is_some();
-                let payload = if member { self.ack_payload.clone() } else { Bytes::new() };
-                let payload = Blob::nil_if_empty(&payload);
-                self.compose_answer(to, buf, |out| Ack { seq, payload }.encode(out))
+                let payload = self.ack_payload.clone();
+                self.compose_answer(to, buf, |is_member, out| {
+                    let payload = Blob::nil_if_empty(if is_member { &payload } else { &[] });
+                    Ack { seq, payload }.encode(out)
+                })
             }
             Intent::RelayedAck { to, seq } => {
                 self.datagram.begin(Cause::Ack);
-                self.compose_answer(to, buf, |out| Ack { seq, ..Ack::default() }.encode(out))
+                self.compose_answer(to, buf, |_, out| Ack { seq, ..Ack::default() }.encode(out))
             }
             Intent::Nack { to, seq } => {
                 self.datagram.begin(Cause::Nack);
-                self.compose_answer(to, buf, |out| Nack { seq }.encode(out))
+                self.compose_answer(to, buf, |_, out| Nack { seq }.encode(out))
             }
             Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
             Intent::Forward { rumor, except, next } => {
@@ -202,11 +203,7 @@ impl Node {
         }
         let addr = record.addr.socket_addr();
         let mut writer = self.writer(buf, checksum_for(record));
-        let accusation = Accusation {
-            incarnation: record.incarnation,
-            node: record.name.as_bytes().into(),
-            from: self.name.as_bytes().into(),
-        };
+        let accusation = accusation_of(record, &self.name);
         let written = writer
             .part(|out| self.ping(record, seq).encode(out))
             .and_then(|()| writer.part(|out| accusation.encode(MessageType::SUSPECT, out)));
@@ -256,17 +253,25 @@ impl Node {
     }
 
     /// An answer to an address. News goes along only if a member is there: strangers get no more
-    /// than they sent.
+    /// than they sent. Somebody whom we believe dead or gone, and who asks us something, is told
+    /// so, or it might never hear of it: others have stopped talking to it.
     fn compose_answer(
         &mut self,
         to: SocketAddr,
         buf: &mut [u8],
-        message: impl FnOnce(&mut SliceWriter<'_>) -> Result<(), Full>,
+        message: impl FnOnce(bool, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
+        let member = self.table.find_addr(to);
         let mut writer = self.writer(buf, Checksum::Absent);
-        let written = writer.part(message);
+        let written = writer.part(|out| message(member.is_some(), out));
         self.expect_fit(written)?;
-        let member = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        let member = member.and_then(|id| self.table.get(id));
+        if let Some(record) = member.filter(|record| !record.state.is_live()) {
+            let left = record.state == MemberState::Left;
+            let verdict = accusation_of(record, if left { &record.name } else { &self.name });
+            // It is news like other news: it rides if there is room.
+            let _ = writer.part(|out| verdict.encode(MessageType::DEAD, out));
+        }
         if let Some(form) = member.map(Recipient::of) {
             self.fill(&mut writer, self.piggyback(), form);
         }
@@ -325,19 +330,25 @@ impl Node {
 
     /// Fills a datagram with news: members first, then rumours.
     fn fill(&mut self, writer: &mut PacketWriter<'_>, load: Load, recipient: Recipient) {
-        if load != Load::Rumors {
+        let tells_rumors = load != Load::Updates && self.rumors.waiting() > 0;
+        let (now, rumor_limit) = (self.now, self.rumor_limit());
+        let mut budget = writer.budget();
+        if tells_rumors {
+            self.stats.rumors_dropped += self.rumors.wake(now, rumor_limit) as u64;
+            // News of members in plenty, as when a large cluster starts, must not starve rumours.
+            budget -= self.rumors.queue.bytes().min(budget / 2);
+        }
+        if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(writer.budget(), PART_OVERHEAD, limit, |update| {
+            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
-        if load != Load::Updates {
-            let (now, limit) = (self.now, self.rumor_limit());
-            self.stats.rumors_dropped += self.rumors.wake(now, limit) as u64;
+        if tells_rumors {
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;
-            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, limit, |rumor| {
+            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, rumor_limit, |rumor| {
                 let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
                     let age = now.saturating_since(rumor.received_at);
                     unsent += u64::from(age > keep);

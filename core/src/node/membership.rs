@@ -1,25 +1,24 @@
 //! What is said about members, and what follows from it (protocol page §4.4-4.9).
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::plausibility::Hearing;
 use super::{Leaving, Node};
 use crate::event::Fact;
-use crate::identity::{Incarnation, NodeName};
+use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
     AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
-    Table, can_exchange, judge_alive, judge_dead, judge_suspect,
+    Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
 use crate::time::Instant;
 use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
 use crate::wire::msgpack::Blob;
-use crate::wire::tags::Advert;
 use crate::wire::{Full, PORTS_SINCE, Sink, encoded_len};
 
 /// Longest time that a goodbye is waited for.
@@ -67,16 +66,44 @@ pub(super) fn alive_of(record: &Record) -> Alive<'_> {
         node: record.name.as_bytes().into(),
         addr: record.addr.ip_bytes().into(),
         port: record.addr.port,
-        meta: Blob::nil_if_empty(&record.meta),
+        meta: Blob::nil_if_empty(record.meta()),
         vsn: record.versions.as_bytes()[..].into(),
     }
 }
 
-fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
+pub(super) fn accusation_of<'a>(record: &'a Record, from: &'a NodeName) -> Accusation<'a> {
     Accusation {
         incarnation: record.incarnation,
         node: record.name.as_bytes().into(),
         from: from.as_bytes().into(),
+    }
+}
+
+/// A member's new meta beside its old one.
+#[derive(Debug)]
+struct Change {
+    before: Arc<[u8]>,
+    meta: Arc<[u8]>,
+    /// The boot epochs in our tag in either, if it has one.
+    epochs: [Option<BootEpoch>; 2],
+}
+
+impl Change {
+    fn begin(record: &mut Record, meta: &[u8]) -> Self {
+        let epoch = |record: &Record| record.advert().map(|advert| advert.epoch);
+        let (before, old) = (record.meta().into(), epoch(record));
+        record.set_meta(meta);
+        Self { before, meta: meta.into(), epochs: [old, epoch(record)] }
+    }
+
+    fn is_new_life(&self) -> bool {
+        let [old, new] = self.epochs;
+        old != new
+    }
+
+    /// The member runs Rumormill, as before, and says that it began anew.
+    fn is_restart(&self) -> bool {
+        self.is_new_life() && self.epochs.iter().all(Option::is_some)
     }
 }
 
@@ -93,7 +120,12 @@ impl Node {
     // ── Statements from the wire ────────────────────────────────────────────────────────────────
 
     /// `from` is the sender of the datagram, where there is one.
-    pub(super) fn on_alive(&mut self, from: Option<SocketAddr>, alive: &Alive<'_>) {
+    pub(super) fn on_alive(
+        &mut self,
+        from: Option<SocketAddr>,
+        alive: &Alive<'_>,
+        hearing: Hearing,
+    ) {
         let Ok(mut claim) = Claim::check(alive, self.addr.port) else {
             self.stats.claims_refused += 1;
             return;
@@ -105,7 +137,9 @@ impl Node {
             self.stats.outsiders_refused += 1;
             return;
         }
-        self.apply_claim(&claim, Approval::Needed);
+        if !self.is_implausible(claim.name, claim.incarnation, hearing) {
+            self.apply_claim(&claim, Approval::Needed);
+        }
     }
 
     /// Who speaks protocol 1 has one port for everybody, its own (protocol page §2.5).
@@ -171,10 +205,12 @@ impl Node {
 
     /// Applies a peer's view of a member, from a push/pull (protocol page §4.8). What it calls
     /// dead is only suspect to us, so that the member has a chance to refute.
-    pub(super) fn merge_member(&mut self, node: &NodeState<'_>) {
+    pub(super) fn merge_member(&mut self, node: &NodeState<'_>, hearing: Hearing) {
         let incarnation = node.alive.incarnation;
         match node.state {
-            WireState::ALIVE => self.on_alive(None, &node.alive),
+            WireState::ALIVE => self.on_alive(None, &node.alive, hearing),
+            _ if !is_refutable(incarnation) => self.stats.claims_refused += 1,
+            _ if self.is_implausible(&node.alive.node, incarnation, hearing) => {}
             WireState::LEFT => {
                 let Some(id) = self.table.find(&node.alive.node) else { return };
                 let Some(name) = self.name_of(id) else { return };
@@ -196,7 +232,14 @@ impl Node {
         accusation: &Accusation<'_>,
         matters: impl FnOnce(MemberState) -> bool,
     ) -> Option<(MemberId, NodeName)> {
+        if !is_refutable(accusation.incarnation) {
+            self.stats.claims_refused += 1;
+            return None;
+        }
         let id = self.table.find(&accusation.node)?;
+        if self.is_implausible(&accusation.node, accusation.incarnation, Hearing::Hearsay) {
+            return None;
+        }
         if let Some(accuser) = self.table.find(&accusation.from) {
             return Some((id, self.name_of(accuser)?));
         }
@@ -217,18 +260,7 @@ impl Node {
 
     fn insert_member(&mut self, claim: &Claim<'_>) {
         let Ok(name) = NodeName::new(claim.name) else { return };
-        let record = Record {
-            name,
-            addr: claim.addr,
-            meta: claim.meta.into(),
-            versions: claim.versions,
-            incarnation: claim.incarnation,
-            state: MemberState::Alive,
-            since: self.now,
-            advert: Advert::find(claim.meta),
-            suspicion: None,
-            rtt: Rtt::default(),
-        };
+        let record = Record::alive(name, claim, self.now);
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
             return;
@@ -245,20 +277,15 @@ impl Node {
             return;
         }
         let Some(record) = self.table.get_mut(id) else { return };
-        let (before, old_state) = (Arc::clone(&record.meta), record.state);
-        let old_epoch = record.advert.map(|advert| advert.epoch);
-        if *before != *claim.meta {
-            record.meta = claim.meta.into();
-            record.advert = Advert::find(claim.meta);
-        }
-        record.suspicion = None;
+        let old_state = record.state;
+        let changed = (*record.meta() != *claim.meta).then(|| Change::begin(record, claim.meta));
         record.versions = claim.versions;
         record.incarnation = claim.incarnation;
-        let new_epoch = record.advert.map(|advert| advert.epoch);
-        if moved || !old_state.is_live() || old_epoch != new_epoch {
+        let new_life = changed.as_ref().is_some_and(Change::is_new_life);
+        if moved || !old_state.is_live() || new_life {
             record.rtt = Rtt::default();
         }
-        let (name, meta) = (record.name.clone(), Arc::clone(&record.meta));
+        let name = record.name.clone();
         if old_state != MemberState::Alive {
             self.table.set_state(id, MemberState::Alive, self.now);
         }
@@ -271,10 +298,13 @@ impl Node {
         if old_state == MemberState::Suspect {
             self.tell(Fact::Recovered { name: name.clone(), incarnation: claim.incarnation });
         }
-        if old_epoch.is_some() && new_epoch.is_some() && old_epoch != new_epoch {
-            self.tell(Fact::Restarted { name, meta });
-        } else if *before != *meta {
-            self.tell(Fact::Updated { name, before, meta });
+        if let Some(change) = changed {
+            let restarted = change.is_restart();
+            let Change { before, meta, .. } = change;
+            self.tell(match restarted {
+                true => Fact::Restarted { name, meta },
+                false => Fact::Updated { name, before, meta },
+            });
         }
     }
 
@@ -311,10 +341,9 @@ impl Node {
         let by = self.table.find(accuser.as_bytes());
         let suspicion = Suspicion::start(self.now, self.suspicion_bounds(), by);
         let deadline = suspicion.deadline();
-        self.table.set_state(id, MemberState::Suspect, self.now);
+        self.table.suspect(id, suspicion, self.now);
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
-        record.suspicion = Some(Box::new(suspicion));
         let name = record.name.clone();
         self.schedule_verdict(deadline, id);
         self.queue_update(Update::Suspect { member: id, from: accuser.clone() });
@@ -328,8 +357,7 @@ impl Node {
         if !self.table.get(by).is_some_and(|record| record.state.is_live()) {
             return;
         }
-        let Some(record) = self.table.get_mut(id) else { return };
-        let Some(suspicion) = record.suspicion.as_mut() else { return };
+        let Some(suspicion) = self.table.suspicion_mut(id) else { return };
         if suspicion.confirm(by) {
             let deadline = suspicion.deadline();
             self.schedule_verdict(deadline, id);
@@ -337,7 +365,7 @@ impl Node {
         }
     }
 
-    fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
+    pub(super) fn schedule_verdict(&mut self, deadline: Instant, id: MemberId) {
         self.suspicions.push(Reverse((deadline, id)));
         self.tidy_suspicions();
     }
@@ -347,16 +375,15 @@ impl Node {
     /// costs no memory.
     fn tidy_suspicions(&mut self) {
         if self.suspicions.len() > 2 * self.table.len() {
-            let running = self.table.iter().filter_map(|(id, record)| {
-                record.suspicion.as_ref().map(|suspicion| Reverse((suspicion.deadline(), id)))
-            });
-            self.suspicions = running.collect();
+            let running = self.table.suspicions();
+            self.suspicions =
+                running.map(|(id, suspicion)| Reverse((suspicion.deadline(), id))).collect();
         }
     }
 
     /// How long a suspicion that begins now may last. With fewer members than confirmations
     /// expected, nobody could confirm, and the shortest time holds from the start.
-    fn suspicion_bounds(&self) -> Bounds {
+    pub(super) fn suspicion_bounds(&self) -> Bounds {
         let nodes = self.table.len();
         let expected = self.params.suspicion_mult.saturating_sub(2);
         let others = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
@@ -376,7 +403,7 @@ impl Node {
             self.suspicions.pop();
             // It may be an old deadline of a suspicion that has ended or was shortened.
             let Some(record) = self.table.get(id) else { continue };
-            let Some(suspicion) = &record.suspicion else { continue };
+            let Some(suspicion) = self.table.suspicion(id) else { continue };
             if suspicion.deadline() > self.now {
                 continue;
             }
@@ -405,8 +432,10 @@ impl Node {
         self.table.set_state(id, state, self.now);
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
-        record.suspicion = None;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        if state == MemberState::Dead {
+            self.healer.lose(addr, self.now);
+        }
         self.queue_update(Update::Dead { member: id, from: reported_by.clone() });
         self.tell(if state == MemberState::Left {
             Fact::Left { name, addr }
@@ -416,29 +445,13 @@ impl Node {
     }
 
     fn accusers_of(&self, id: MemberId) -> Vec<NodeName> {
-        let suspicion = self.table.get(id).and_then(|record| record.suspicion.as_deref());
-        let accusers = suspicion.map_or(&[][..], Suspicion::accusers);
+        let accusers = self.table.suspicion(id).map_or(&[][..], Suspicion::accusers);
         accusers.iter().filter_map(|&accuser| self.name_of(accuser)).collect()
-    }
-
-    /// Contradicts a statement about ourselves with an incarnation above the one it was about.
-    fn refute(&mut self, accused: Incarnation, accuser: Option<NodeName>) {
-        if self.leaving != Leaving::No {
-            return;
-        }
-        let highest = self.incarnation.max(accused);
-        // `accused` is below the highest number, so only our own counter could have no successor.
-        let Some(next) = highest.0.checked_add(1) else { return };
-        self.stats.refutations += 1;
-        self.awareness.apply(1);
-        self.set_own_incarnation(Incarnation(next));
-        self.announce_myself();
-        self.tell(Fact::Refuted { accuser, incarnation: Incarnation(next) });
     }
 
     // ── Ourselves ───────────────────────────────────────────────────────────────────────────────
 
-    fn set_own_incarnation(&mut self, incarnation: Incarnation) {
+    pub(super) fn set_own_incarnation(&mut self, incarnation: Incarnation) {
         self.incarnation = incarnation;
         if let Some(record) = self.table.get_mut(self.me) {
             record.incarnation = incarnation;
@@ -450,12 +463,11 @@ impl Node {
     }
 
     /// States new meta under a new incarnation.
-    pub(super) fn restate(&mut self, meta: Arc<[u8]>, advert: Option<Advert>) {
+    pub(super) fn restate(&mut self, meta: &[u8]) {
         let next = self.incarnation.0.saturating_add(1);
         self.set_own_incarnation(Incarnation(next));
         if let Some(record) = self.table.get_mut(self.me) {
-            record.meta = meta;
-            record.advert = advert;
+            record.set_meta(meta);
         }
         self.announce_myself();
     }
@@ -466,8 +478,13 @@ impl Node {
         }
         self.leaving = Leaving::Until(self.now + LEAVE_TIMEOUT);
         self.seeds.clear();
+        self.healer.clear();
         self.table.set_state(self.me, MemberState::Left, self.now);
-        self.queue_update(Update::Dead { member: self.me, from: self.name.clone() });
+        // Nothing that this node knows is worth more than its own goodbye: the process may end soon.
+        let goodbye = Update::Dead { member: self.me, from: self.name.clone() };
+        let len = encoded_len(|sink| goodbye.encode(&self.table, sink));
+        let key = self.me.as_u64();
+        self.stats.updates_dropped += self.updates.insert_urgent(key, len, goodbye) as u64;
     }
 
     /// Tells when the goodbye has been sent as often as it should.
@@ -488,7 +505,7 @@ impl Node {
         Fact::Joined {
             name: record.name.clone(),
             addr: record.addr.socket_addr(),
-            meta: Arc::clone(&record.meta),
+            meta: record.meta().into(),
         }
     }
 

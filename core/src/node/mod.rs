@@ -5,11 +5,15 @@
 //! | `mod` | the doors, the drain, what anyone may look at |
 //! | `packets` | what each message in a datagram causes |
 //! | `membership` | what is said about members, and what follows from it |
+//! | `refutation` | how this node contradicts what is said about it |
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
+//! | `plausibility` | which incarnations are believed |
+//! | `pause` | what becomes of it after a standstill |
 //! | `compose` | from an intent to bytes |
+//! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
 mod asks;
@@ -18,13 +22,16 @@ mod invariants;
 mod membership;
 mod outbox;
 mod packets;
+mod pause;
+mod plausibility;
+mod refutation;
 mod rumors;
+mod serf;
 mod stats;
 mod streams;
 mod timers;
 
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -36,11 +43,12 @@ use crate::awareness::Awareness;
 use crate::broadcast::TransmitQueue;
 use crate::config::Params;
 use crate::event::{Event, EventQueue, Fact};
+use crate::healer::Healer;
 use crate::identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NodeName, SeqNo, StreamId,
 };
 use crate::member::ring::Round;
-use crate::member::{Member, MemberId, MemberState, Record, Rtt, Table};
+use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
@@ -60,6 +68,8 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use refutation::Refutations;
+use serf::Serf;
 pub use stats::Stats;
 pub use streams::StreamInput;
 use streams::Streams;
@@ -216,8 +226,14 @@ pub struct Node {
     suspicions: BinaryHeap<Reverse<(Instant, MemberId)>>,
     updates: TransmitQueue<Update>,
     incarnation: Incarnation,
+    first_incarnation: Incarnation,
+    started_at: Instant,
+    /// When an implausible statement last made us ask.
+    asked_about_at: Option<Instant>,
+    refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
+    serf: Serf,
     conflict_told_at: Option<Instant>,
 
     rumors: Rumors,
@@ -227,6 +243,7 @@ pub struct Node {
 
     asks: Asks,
     seeds: Seeds,
+    healer: Healer,
     streams: Streams,
     channel_states: BTreeMap<Channel, Bytes>,
     ack_payload: Bytes,
@@ -249,6 +266,7 @@ pub struct Node {
     membership_rng: Rng,
     gossip_rng: Rng,
     push_pull_rng: Rng,
+    heal_rng: Rng,
 }
 
 impl Node {
@@ -261,13 +279,14 @@ impl Node {
         let mut membership_rng = Rng::child(rng_seed, ChanceStream::Membership);
         let mut gossip_rng = Rng::child(rng_seed, ChanceStream::Gossip);
         let mut push_pull_rng = Rng::child(rng_seed, ChanceStream::PushPull);
+        let mut heal_rng = Rng::child(rng_seed, ChanceStream::Healing);
         let incarnation = identity.incarnation.max(Incarnation(1));
         let mut table = Table::new(rng_seed, params.members_max);
         let record = own_record(now, &identity, &params, incarnation);
         let me = table
             .insert(record, &mut membership_rng)
             .expect("a table has room for at least two members");
-        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng];
+        let mut rngs = [&mut gossip_rng, &mut membership_rng, &mut push_pull_rng, &mut heal_rng];
         let ticks = Ticks::start(now, &params, &mut rngs);
         let next_seq = membership_rng.next_u32();
         let mut node = Self {
@@ -284,14 +303,20 @@ impl Node {
             suspicions: BinaryHeap::new(),
             updates: TransmitQueue::new(UPDATES_BYTES_MAX),
             incarnation,
+            first_incarnation: incarnation,
+            started_at: now,
+            asked_about_at: None,
+            refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
+            serf: Serf::default(),
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
             links: Links::new(&params.neighbors),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
+            healer: Healer::default(),
             streams: Streams::default(),
             channel_states: BTreeMap::new(),
             ack_payload: Bytes::new(),
@@ -309,6 +334,7 @@ impl Node {
             membership_rng,
             gossip_rng,
             push_pull_rng,
+            heal_rng,
             params,
         };
         node.announce_myself();
@@ -372,6 +398,7 @@ impl Node {
             return;
         }
         for &seed in seeds.iter().filter(|&&seed| seed != self.addr.socket_addr()) {
+            self.healer.remember_seed(seed);
             if !self.seeds.add(seed, self.now) {
                 self.stats.seeds_refused += 1;
             }
@@ -384,14 +411,16 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
+            self.healer.forget_seed(seed);
         }
     }
 
     /// Says goodbye. The node goes on answering; [`Fact::LeaveDone`] tells when the goodbye has
-    /// been sent often enough. It cannot be taken back.
+    /// been sent often enough. It cannot be taken back. With
+    /// [`serf_intents`](crate::Config::serf_intents), Serf's leave intent goes before it.
     pub fn leave(&mut self, now: Instant) {
         self.enter(now);
-        self.begin_leaving();
+        self.say_goodbye();
     }
 
     /// Changes what others see about this node. Our own tag is added where the meta is empty or
@@ -405,9 +434,9 @@ impl Node {
         if self.leaving != Leaving::No {
             return Err(MetaError::Left);
         }
-        let (own, advert) = tagged_meta(meta, self.epoch)?;
+        let own = tagged_meta(meta, self.epoch, self.params.advertise)?;
         self.app_meta = meta.to_vec();
-        self.restate(own, advert);
+        self.restate(&own);
         Ok(())
     }
 
@@ -449,7 +478,35 @@ impl Node {
         payload: &[u8],
     ) -> Result<RumorId, BroadcastError> {
         self.enter(now);
-        self.start_rumor(channel, payload)
+        self.start_rumor(channel, None, payload)
+    }
+
+    /// The same about something: what still waits here of an older rumour with this channel and
+    /// key is not sent any more, in either form. The newest word on a thing that changes often then
+    /// costs no more than one (memberlist's `Broadcast.Invalidates`). Other members do not know the
+    /// key and pass on what they got. The key is a number: the application numbers or hashes what
+    /// it speaks of, and nothing of variable length has to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]; nothing changed.
+    pub fn broadcast_keyed(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        key: u64,
+        payload: &[u8],
+    ) -> Result<RumorId, BroadcastError> {
+        self.enter(now);
+        self.start_rumor(channel, Some(key), payload)
+    }
+
+    /// Sends a rumour no further from here, whoever started it; `false` if it does not wait to be
+    /// sent. Looks at all that wait.
+    pub fn withdraw(&mut self, id: &RumorId) -> bool {
+        let withdrawn = self.rumors.withdraw(id.key());
+        self.stats.rumors_replaced += u64::from(withdrawn);
+        withdrawn
     }
 
     /// Sends a message to one member.
@@ -481,7 +538,12 @@ impl Node {
     /// the node was made with, and the keys are those of [`keyring_mut`](Self::keyring_mut).
     pub fn set_params(&mut self, now: Instant, params: Params) {
         self.enter(now);
-        let mut rngs = [&mut self.gossip_rng, &mut self.membership_rng, &mut self.push_pull_rng];
+        let mut rngs = [
+            &mut self.gossip_rng,
+            &mut self.membership_rng,
+            &mut self.push_pull_rng,
+            &mut self.heal_rng,
+        ];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
         self.links = Links::new(&params.neighbors);
         self.params = params;
@@ -515,14 +577,17 @@ impl Node {
                 return output;
             }
         }
+        self.finish_intent();
         self.finish_leaving();
         if let Some(event) = self.events.pop(self.now) {
             return Output::Event(event);
         }
         #[cfg(debug_assertions)]
         self.check_invariants();
-        self.promised = self.deadline();
-        Output::Timer(self.promised)
+        let deadline = self.deadline();
+        // One that has passed already is nothing that the runtime is late with from before now on.
+        self.promised = deadline.map(|at| at.max(self.now));
+        Output::Timer(deadline)
     }
 
     /// All members that this node knows, dead ones included, itself included, in the order in
@@ -614,6 +679,9 @@ impl Node {
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
+            if self.is_pause(self.stats.lag) {
+                self.recover_from_pause(self.stats.lag);
+            }
         }
     }
 
@@ -663,31 +731,28 @@ fn own_record(
     params: &Params,
     incarnation: Incarnation,
 ) -> Record {
-    let (meta, advert) = tagged_meta(&[], identity.boot_epoch).expect("our tag fits an empty meta");
-    Record {
-        name: identity.name.clone(),
+    let tagged = tagged_meta(&[], identity.boot_epoch, params.advertise);
+    let meta = tagged.expect("our tag fits an empty meta");
+    let claim = Claim {
+        name: identity.name.as_bytes(),
         addr: identity.addr.into(),
-        meta,
-        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
         incarnation,
-        state: MemberState::Alive,
-        since: now,
-        advert,
-        suspicion: None,
-        rtt: Rtt::default(),
-    }
+        meta: &meta,
+        versions: Versions::new([1, 5, params.protocol_version], params.delegate_version),
+    };
+    Record::alive(identity.name.clone(), &claim, now)
 }
 
-/// The meta that goes out for the application's, and the advert in it.
-fn tagged_meta(meta: &[u8], epoch: BootEpoch) -> Result<(Arc<[u8]>, Option<Advert>), MetaError> {
+/// The meta that goes out for the application's, with our advert in it if it is wanted and fits.
+fn tagged_meta(meta: &[u8], epoch: BootEpoch, advertise: bool) -> Result<Vec<u8>, MetaError> {
     let advert = Advert { capabilities: CAPABILITY_ENVELOPE, epoch, zone: 0 };
-    if let Some(tagged) = advert.add_to(meta) {
-        return Ok((tagged.into(), Some(advert)));
+    if advertise && let Some(tagged) = advert.add_to(meta) {
+        return Ok(tagged);
     }
-    let is_tags = Advert::is_tag_map(meta);
+    let is_tags = advertise && Advert::is_tag_map(meta);
     let max = if is_tags { META_LEN_MAX - Advert::TAG_LEN } else { META_LEN_MAX };
     if is_tags || meta.len() > max {
         return Err(MetaError::TooLong { len: meta.len(), max });
     }
-    Ok((meta.into(), None))
+    Ok(meta.to_vec())
 }

@@ -6,16 +6,34 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::outbox::Intent;
+use super::plausibility::Hearing;
 use super::{Node, Stats};
 use crate::event::Fact;
 use crate::identity::SeqNo;
 use crate::member::MemberId;
 use crate::time::Instant;
+use crate::wire::encoded_len;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack, NodeAddr, Ping, Source};
-use crate::wire::packet::{Opener, PacketError};
+use crate::wire::packet::{Opener, PacketError, label_overhead};
 
 /// Most probes that this node carries out for others at a time. Each costs two datagrams.
 pub(super) const RELAYS_MAX: usize = 256;
+
+/// Most answers that one datagram may cause at members, and at others. The latter get no more bytes
+/// than eleven tenths of what came, headers included, and no news: a forged source makes us no means
+/// of an attack on it (protocol page §9.1).
+const ANSWERS_MAX: usize = 4;
+const STRANGER_ANSWERS_MAX: usize = 1;
+
+/// Bytes of an IPv4 and a UDP header.
+const HEADERS_LEN: usize = 28;
+
+/// What one datagram has caused so far.
+#[derive(Debug)]
+struct Answers {
+    datagram_len: usize,
+    given: usize,
+}
 
 /// A probe that somebody asked us for.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +48,12 @@ pub(super) struct RelayJob {
 }
 
 impl RelayJob {
+    /// Gives lost time back.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.nack_at = self.nack_at.map(|at| at + by);
+        self.until += by;
+    }
+
     fn deadline(&self) -> Instant {
         self.nack_at.unwrap_or(self.until)
     }
@@ -64,9 +88,10 @@ impl Node {
     ) -> Result<(), PacketError> {
         let mut parts = opener.open(packet, self.protection())?;
         let alone = !parts.is_compound();
+        let mut answers = Answers { datagram_len: packet.len(), given: 0 };
         for part in parts.by_ref() {
             match Message::decode(part) {
-                Ok(message) => self.on_message(from, &message),
+                Ok(message) => self.on_message(from, &message, &mut answers),
                 Err(error) if alone => return Err(error.into()),
                 Err(_) => self.stats.messages_malformed += 1,
             }
@@ -75,26 +100,45 @@ impl Node {
         Ok(())
     }
 
-    fn on_message(&mut self, from: SocketAddr, message: &Message<'_>) {
+    fn on_message(&mut self, from: SocketAddr, message: &Message<'_>, answers: &mut Answers) {
         match message {
-            Message::Ping(ping) => self.on_ping(from, ping),
-            Message::IndirectPing(ping) => self.on_indirect_ping(from, ping),
+            Message::Ping(ping) => self.on_ping(from, ping, answers),
+            Message::IndirectPing(ping) => self.on_indirect_ping(from, ping, answers),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(Some(from), alive),
+            Message::Alive(alive) => self.on_alive(Some(from), alive, Hearing::Hearsay),
             Message::Suspect(accusation) => self.on_suspect(accusation),
             Message::Dead(accusation) => self.on_dead(accusation),
             Message::User(bytes) => self.on_user(from, bytes),
         }
     }
 
-    fn on_ping(&mut self, from: SocketAddr, ping: &Ping<'_>) {
+    fn on_ping(&mut self, from: SocketAddr, ping: &Ping<'_>, answers: &mut Answers) {
         if !ping.node.is_empty() && *ping.node != *self.name.as_bytes() {
             self.stats.pings_for_others += 1;
             return;
         }
         let to = self.reply_address(from, &ping.source);
-        self.intend(Intent::Ack { to, seq: ping.seq });
+        if self.may_answer(to, ping.seq, answers) {
+            self.intend(Intent::Ack { to, seq: ping.seq });
+        }
+    }
+
+    /// Whether a datagram may cause one more answer to this address. An honest one asks one thing;
+    /// one with hundreds of pings wants us to flood whoever it says that it comes from.
+    fn may_answer(&mut self, to: SocketAddr, seq: SeqNo, answers: &mut Answers) -> bool {
+        let may = if self.table.find_addr(to).is_some() {
+            answers.given < ANSWERS_MAX
+        } else {
+            let label = label_overhead(&self.params.label);
+            let ack = label + encoded_len(|sink| Ack { seq, ..Ack::default() }.encode(sink));
+            let wire_len = |len: usize| len + HEADERS_LEN;
+            let paid_for = wire_len(ack) * 10 <= wire_len(answers.datagram_len) * 11;
+            answers.given < STRANGER_ANSWERS_MAX && paid_for
+        };
+        answers.given += usize::from(may);
+        self.stats.questions_ignored += u64::from(!may);
+        may
     }
 
     /// Where to answer. A peer behind NAT names another address than its datagrams come from; but
@@ -107,8 +151,22 @@ impl Node {
         if trusted { wanted } else { from }
     }
 
-    fn on_indirect_ping(&mut self, from: SocketAddr, ping: &IndirectPing<'_>) {
+    fn on_indirect_ping(
+        &mut self,
+        from: SocketAddr,
+        ping: &IndirectPing<'_>,
+        answers: &mut Answers,
+    ) {
+        let requester = self.reply_address(from, &ping.source);
+        if !self.may_answer(requester, ping.seq, answers) {
+            return;
+        }
         let target = self.relay_target(ping);
+        if target == Some(self.me) {
+            // memberlist pings itself through the network, with the same outcome.
+            self.intend(Intent::Ack { to: requester, seq: ping.seq });
+            return;
+        }
         let Some(target) = target.filter(|_| self.relays.len() < RELAYS_MAX) else {
             self.stats.relays_refused += 1;
             return;
@@ -118,7 +176,7 @@ impl Node {
         let timeout = self.params.probe_timeout;
         self.relays.push_back(RelayJob {
             seq,
-            requester: self.reply_address(from, &ping.source),
+            requester,
             requester_seq: ping.seq,
             // A nack after the whole timeout reaches the requester after its own probe has ended,
             // and it would blame itself for it (protocol page §4.2, nack timing hazard).
@@ -134,7 +192,7 @@ impl Node {
         let addr = NodeAddr::from_wire(&ping.target, port)?.socket_addr();
         let id = self.table.find(&ping.node)?;
         let record = self.table.get(id)?;
-        (record.addr.socket_addr() == addr && id != self.me).then_some(id)
+        (record.addr.socket_addr() == addr).then_some(id)
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {

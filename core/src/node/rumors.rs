@@ -11,7 +11,7 @@ use crate::config::Mode;
 use crate::event::{Delivery, Fact, Sender};
 use crate::identity::{Channel, NodeName};
 use crate::member::MemberId;
-use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, classic, content_key};
+use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, Topic, classic, content_key};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
 use crate::wire::keyring::Version;
@@ -27,7 +27,10 @@ impl Node {
                 let payload = Bytes::copy_from_slice(payload);
                 self.deliver(from, channel, payload, Delivery::BestEffort);
             }
-            Ok(None) => self.on_rumor(Arrival::bare(bytes, from)),
+            Ok(None) => {
+                self.hear_serf(bytes);
+                self.on_rumor(Arrival::bare(bytes, from));
+            }
             Err(_) => self.stats.envelopes_refused += 1,
         }
     }
@@ -70,6 +73,7 @@ impl Node {
     pub(super) fn start_rumor(
         &mut self,
         channel: Channel,
+        key: Option<u64>,
         payload: &[u8],
     ) -> Result<RumorId, BroadcastError> {
         let mode = self.params.rumor_mode;
@@ -84,7 +88,12 @@ impl Node {
             return Err(BroadcastError::TooLarge { len, max });
         }
         let id = self.rumors.next_id(mode, &self.name, self.epoch, payload);
+        let topic = key.map(|key| Topic { channel, key });
+        if let Some(topic) = topic {
+            self.stats.rumors_replaced += self.rumors.drop_topic(topic) as u64;
+        }
         let rumor = Arc::new(Rumor {
+            topic,
             key: id.key(),
             id: id.clone(),
             channel,
@@ -216,7 +225,7 @@ impl Node {
 
     fn gossip_along_links(&mut self) {
         let targets = classic::targets_among(
-            &self.links.members(&self.table, self.me),
+            self.links.members(&self.table, self.me).as_slice(),
             &self.table,
             self.me,
             &self.params,

@@ -27,6 +27,9 @@ pub struct Stats {
     pub parts_cut_off: u64,
     /// Statements about members that make no sense, or whose versions do not fit ours.
     pub claims_refused: u64,
+    /// Statements about members with an incarnation that nobody could have reached; not believed, and
+    /// the member is asked itself.
+    pub implausible_incarnations: u64,
     /// New members refused because the table is full or 16 others have their address.
     pub members_refused: u64,
     /// Newcomers that the application refused, and repetitions of what they said.
@@ -55,6 +58,8 @@ pub struct Stats {
     pub acks_unmatched: u64,
     /// Pings for another name; they get no answer.
     pub pings_for_others: u64,
+    /// Pings and requests to probe that were not answered because their datagram had caused enough.
+    pub questions_ignored: u64,
     /// Requests to probe for somebody that were accepted.
     pub relays: u64,
     /// Requests to probe that were refused: not about a known member, or too many at once.
@@ -81,6 +86,9 @@ pub struct Stats {
     /// Rumours not passed on: no room in the queue, too large for our datagrams, or no recipient
     /// that understands them.
     pub rumors_dropped: u64,
+    /// Rumours that were not sent to the end because a newer one about the same replaced them, or
+    /// because the application withdrew them.
+    pub rumors_replaced: u64,
     /// Membership updates dropped for lack of room.
     pub updates_dropped: u64,
     /// User messages whose envelope is unknown or malformed.
@@ -105,6 +113,10 @@ pub struct Stats {
     pub streams_failed: u64,
     /// Push/pulls that this node began and completed.
     pub push_pulls_completed: u64,
+    /// Attempts to meet a peer again that was believed dead, or a seed that is no member.
+    pub heals_tried: u64,
+    /// Of these, those that were answered.
+    pub heals_answered: u64,
     /// Push/pulls that this node answered.
     pub push_pulls_served: u64,
     /// Halves of push/pulls that went out without the application's state because it is longer than
@@ -115,6 +127,9 @@ pub struct Stats {
 
     /// Calls whose `now` lay before an earlier one.
     pub clock_regressions: u64,
+    /// Times that the node stood still for longer than `probe_timeout`: its host, or its runtime, has
+    /// too much to do.
+    pub pauses: u64,
     /// How late the runtime was with the last deadline that passed.
     pub lag: Duration,
     /// The longest such delay.

@@ -23,12 +23,13 @@ pub(super) struct Ticks {
     probe: Option<Instant>,
     gossip: Option<Instant>,
     push_pull: Option<Instant>,
+    heal: Option<Instant>,
 }
 
 impl Ticks {
-    /// `rngs` are those of gossip, probing and push/pull.
-    pub(super) fn start(now: Instant, params: &Params, rngs: &mut [&mut Rng; 3]) -> Self {
-        let [gossip, probe, push_pull] = rngs;
+    /// `rngs` are those of gossip, probing, push/pull and healing.
+    pub(super) fn start(now: Instant, params: &Params, rngs: &mut [&mut Rng; 4]) -> Self {
+        let [gossip, probe, push_pull, heal] = rngs;
         let first = |interval: Option<Duration>, rng: &mut Rng| {
             interval.map(|interval| match params.stagger {
                 Stagger::Random => now + rng.below_duration(interval),
@@ -39,6 +40,7 @@ impl Ticks {
             probe: first(params.probe_interval, probe),
             gossip: first(params.gossip_interval, gossip),
             push_pull: first(params.push_pull_interval, push_pull),
+            heal: first(params.heal_interval, heal),
         }
     }
 
@@ -48,7 +50,7 @@ impl Ticks {
         now: Instant,
         old: &Params,
         new: &Params,
-        rngs: &mut [&mut Rng; 3],
+        rngs: &mut [&mut Rng; 4],
     ) {
         let anew = Self::start(now, new, rngs);
         if old.probe_interval != new.probe_interval {
@@ -59,6 +61,9 @@ impl Ticks {
         }
         if old.push_pull_interval != new.push_pull_interval {
             self.push_pull = anew.push_pull;
+        }
+        if old.heal_interval != new.heal_interval {
+            self.heal = anew.heal;
         }
     }
 }
@@ -78,9 +83,11 @@ enum Timer {
     ProbeTick,
     Relays,
     Suspicions,
+    Refutation,
     Gossip,
     Stranded,
     PushPull,
+    Heal,
     Seeds,
     Streams,
     Asks,
@@ -88,10 +95,10 @@ enum Timer {
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 11] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 13] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
-            Leaving::No | Leaving::Done => None,
+            Leaving::No | Leaving::Done => self.serf.deadline(),
         };
         [
             // The end of a probe and the next tick fall on one instant: the end makes way.
@@ -99,9 +106,12 @@ impl Node {
             (Timer::ProbeTick, self.ticks.probe),
             (Timer::Relays, self.relay_deadline()),
             (Timer::Suspicions, self.suspicions.peek().map(|entry| entry.0.0)),
+            // Before the tick of the same instant, which takes it along.
+            (Timer::Refutation, self.refutations.deadline()),
             (Timer::Gossip, self.ticks.gossip),
             (Timer::Stranded, self.stranded_at),
             (Timer::PushPull, self.ticks.push_pull),
+            (Timer::Heal, self.ticks.heal),
             (Timer::Seeds, self.seeds.deadline()),
             (Timer::Streams, self.streams.deadline()),
             (Timer::Asks, self.asks.deadline()),
@@ -129,13 +139,18 @@ impl Node {
             Timer::ProbeTick => self.on_probe_tick(),
             Timer::Relays => self.run_relays(),
             Timer::Suspicions => self.run_suspicions(),
+            Timer::Refutation => self.run_refutation(),
             Timer::Gossip => self.on_gossip_tick(),
             Timer::Stranded => self.expire_stranded_rumors(),
             Timer::PushPull => self.on_push_pull_tick(),
+            Timer::Heal => self.on_heal_tick(),
             Timer::Seeds => self.try_due_seeds(),
             Timer::Streams => self.run_stream_deadlines(),
             Timer::Asks => self.run_asks(),
-            Timer::Leave => self.finish_leaving(),
+            Timer::Leave => {
+                self.finish_intent();
+                self.finish_leaving();
+            }
         }
     }
 
@@ -151,6 +166,20 @@ impl Node {
         let due = self.ticks.push_pull.zip(interval);
         self.ticks.push_pull = due.map(|(at, interval)| next_tick(at, interval, self.now));
         self.push_pull_with_random_member();
+    }
+
+    fn on_heal_tick(&mut self) {
+        let due = self.ticks.heal.zip(self.params.heal_interval);
+        self.ticks.heal = due.map(|(at, interval)| next_tick(at, interval, self.now));
+        let is_live = |addr| {
+            let member = self.table.find_addr(addr).and_then(|id| self.table.get(id));
+            member.is_some_and(|record| record.state.is_live())
+        };
+        let (keep, live) = (self.params.heal_for, self.table.live());
+        let missing = self.healer.pick(self.now, keep, live, &mut self.heal_rng, is_live);
+        if let Some(addr) = missing.filter(|_| self.leaving == Leaving::No) {
+            self.heal(addr);
+        }
     }
 
     // ── Probing ─────────────────────────────────────────────────────────────────────────────────

@@ -68,6 +68,7 @@ mod tests {
 
     fn rumor(id: u128, len: usize) -> Arc<Rumor> {
         Arc::new(Rumor {
+            topic: None,
             id: RumorId::Content(id),
             key: RumorKey(id),
             channel: Channel::BARE,

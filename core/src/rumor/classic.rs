@@ -1,7 +1,7 @@
 //! Whom a gossip tick sends to (memberlist, protocol page §4.11).
 
 use crate::config::Params;
-use crate::member::ring::{Draw, Sampling, sample};
+use crate::member::ring::{Draw, Pool, Sampling, sample};
 use crate::member::{MemberId, MemberState, Record, Table};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -19,7 +19,7 @@ pub(crate) fn targets(
 
 /// The same out of a list.
 pub(crate) fn targets_among(
-    list: &[MemberId],
+    list: impl Pool,
     table: &Table,
     me: MemberId,
     params: &Params,

@@ -113,9 +113,18 @@ const fn came_bare(content: RumorKey) -> RumorKey {
     RumorKey(!content.0)
 }
 
+/// What a rumour of this node is about, if the application said so: a newer one about the same
+/// replaces what still waits of an older one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Topic {
+    pub(crate) channel: Channel,
+    pub(crate) key: u64,
+}
+
 /// A rumour that this node holds.
 #[derive(Debug)]
 pub(crate) struct Rumor {
+    pub(crate) topic: Option<Topic>,
     pub(crate) id: RumorId,
     pub(crate) key: RumorKey,
     pub(crate) channel: Channel,
@@ -201,7 +210,7 @@ pub(crate) struct Rumors {
     seen: SeenCache,
     cache: PayloadCache,
     /// What the tick and the piggyback send.
-    pub(crate) queue: TransmitQueue<Arc<Rumor>>,
+    pub(crate) queue: TransmitQueue<Arc<Rumor>, Topic>,
     resting: VecDeque<Resting>,
     resting_bytes: usize,
     queue_bytes_max: usize,
@@ -272,7 +281,7 @@ impl Rumors {
 
     /// Queues a rumour for the tick. Returns how many others were dropped for it.
     pub(crate) fn enqueue(&mut self, rumor: Arc<Rumor>, transmits: u32) -> usize {
-        self.queue.insert(None, rumor.message_len(), rumor, transmits)
+        self.queue.insert(rumor.topic, rumor.message_len(), rumor, transmits)
     }
 
     /// Lets a rumour that was just forwarded `transmits` times rest, so that the tick repeats it
@@ -304,16 +313,38 @@ impl Rumors {
     /// Drops what came more than `keep` ago. Returns how many.
     pub(crate) fn expire(&mut self, now: Instant, keep: Duration) -> usize {
         let young = |rumor: &Rumor| now.saturating_since(rumor.received_at) <= keep;
+        self.retain_resting(young) + self.queue.retain(|rumor| young(rumor))
+    }
+
+    /// Drops what waits about a topic. Returns how many.
+    pub(crate) fn drop_topic(&mut self, topic: Topic) -> usize {
+        let resting = self.retain_resting(|rumor| rumor.topic != Some(topic));
+        resting + usize::from(self.queue.remove(topic))
+    }
+
+    /// Sends a rumour no further; `false` if it does not wait to be sent.
+    pub(crate) fn withdraw(&mut self, key: RumorKey) -> bool {
+        let resting = self.retain_resting(|rumor| rumor.key != key);
+        resting + self.queue.retain(|rumor| rumor.key != key) > 0
+    }
+
+    fn retain_resting(&mut self, keep: impl Fn(&Rumor) -> bool) -> usize {
         let before = self.resting.len();
-        self.resting.retain(|resting| young(&resting.rumor));
+        self.resting.retain(|resting| keep(&resting.rumor));
         self.resting_bytes = self.resting.iter().map(|r| r.rumor.message_len()).sum();
-        before - self.resting.len() + self.queue.retain(|rumor| young(rumor))
+        before - self.resting.len()
     }
 
     fn pop_resting(&mut self) -> Option<Resting> {
         let resting = self.resting.pop_front()?;
         self.resting_bytes -= resting.rumor.message_len();
         Some(resting)
+    }
+
+    /// Whether a rumour waits to be sent again.
+    pub(crate) fn is_waiting(&self, key: RumorKey) -> bool {
+        let resting = self.resting.iter().map(|resting| &resting.rumor);
+        self.queue.iter().chain(resting).any(|rumor| rumor.key == key)
     }
 
     /// How many rumours wait to be sent again.
@@ -383,6 +414,7 @@ impl<'a> Arrival<'a> {
             Source::Content => RumorId::Content(self.key.0),
         };
         Some(Rumor {
+            topic: None,
             id,
             key: self.key,
             channel: self.channel,
@@ -410,6 +442,7 @@ mod tests {
             sequence: 2,
         };
         Rumor {
+            topic: None,
             key: id.key(),
             id,
             channel,

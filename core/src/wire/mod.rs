@@ -16,6 +16,7 @@
 //! | [`stream`] | layers of a stream: label, encryption, compression; push/pull, reliable message |
 //! | [`envelope`] | Rumormill's header inside a user message |
 //! | [`sections`] | the application's state in a push/pull, per channel |
+//! | [`serf`] | as much of Serf's messages as a goodbye needs |
 //! | [`tags`] | the tag in a member's meta that advertises the envelope |
 
 pub mod envelope;
@@ -26,6 +27,7 @@ pub mod msgpack;
 pub mod packet;
 mod reader;
 pub mod sections;
+pub mod serf;
 pub mod stream;
 pub mod tags;
 mod writer;

@@ -36,6 +36,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] if fewer are left; nothing is consumed then.
+    #[inline]
     pub fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) =
             self.rest.split_at_checked(len).ok_or(DecodeError::Truncated { what })?;
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] if fewer are left.
+    #[inline]
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
         let (taken, rest) =
             self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated { what })?;
@@ -60,6 +62,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] at the end.
+    #[inline]
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(what).map(|[byte]| byte)
     }
@@ -69,6 +72,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] if fewer are left.
+    #[inline]
     pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
         self.array(what).map(u16::from_be_bytes)
     }
@@ -78,6 +82,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// [`DecodeError::Truncated`] if fewer are left.
+    #[inline]
     pub fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
         self.array(what).map(u32::from_be_bytes)
     }

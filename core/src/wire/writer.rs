@@ -80,6 +80,7 @@ impl<'a> SliceWriter<'a> {
 }
 
 impl Sink for SliceWriter<'_> {
+    #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.len.checked_add(bytes.len()).ok_or(Full)?;
         self.buf.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);

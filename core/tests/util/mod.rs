@@ -8,12 +8,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rumormill::wire::message::{Accusation, Alive, Message, NodeAddr};
+use rumormill::wire::message::{
+    Accusation, Alive, IndirectPing, Message, NodeAddr, NodeState, Ping, PushPullHeader, Source,
+    WireState,
+};
 use rumormill::wire::msgpack::Blob;
+use rumormill::wire::stream::StreamError;
 use rumormill::{
     BootEpoch, Config, Event, Fact, Identity, Incarnation, Instant, MemberState, Node, NodeName,
-    Output, Params, StreamId, StreamInput,
+    Output, Params, SeqNo, StreamId, StreamInput,
 };
+
+/// Nobody probes, gossips or synchronises by itself: what happens is what the test does.
+pub fn still(config: Config) -> Config {
+    Config {
+        probe_interval: None,
+        gossip_interval: None,
+        push_pull_interval: None,
+        heal_interval: None,
+        ..config
+    }
+}
 
 /// What travels.
 enum Parcel {
@@ -62,16 +77,24 @@ pub struct Cluster {
     pub garble_streams: bool,
     pub sent: Vec<Sent>,
     pub events: Vec<Vec<Event>>,
+    /// All that each node wrote to each of its streams.
+    pub written: BTreeMap<(usize, StreamId), Vec<u8>>,
+    /// The streams that each node closed.
+    pub closed: BTreeSet<(usize, StreamId)>,
     nodes: Vec<Option<Node>>,
     wake: Vec<Option<Instant>>,
     parcels: BTreeMap<(Instant, u64), (usize, Parcel)>,
     next: u64,
     cuts: BTreeSet<(usize, usize)>,
     datagram_cuts: BTreeSet<(usize, usize)>,
+    /// Who stands still until when.
+    still: BTreeMap<usize, Instant>,
     /// The other end of a stream.
     pipes: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     chance: u64,
     boots: u32,
+    /// What nodes write into.
+    buf: Vec<u8>,
 }
 
 pub fn addr(index: usize) -> SocketAddr {
@@ -92,6 +115,79 @@ pub fn identity(index: usize, boot: u32) -> Identity {
     }
 }
 
+/// What node `index` would say about itself, with some of it changed.
+pub fn alive(index: usize, change: impl FnOnce(&mut Alive<'static>)) -> Vec<u8> {
+    let mut alive = statement(index);
+    change(&mut alive);
+    encoded(&Message::Alive(alive))
+}
+
+/// What node `index` would say about itself at its start.
+pub fn statement(index: usize) -> Alive<'static> {
+    let addr = NodeAddr::from(addr(index));
+    Alive {
+        incarnation: Incarnation(1),
+        node: blob(name(index).as_bytes()),
+        addr: blob(addr.ip_bytes()),
+        port: addr.port,
+        meta: Blob::Nil,
+        vsn: blob(&[1, 5, 2, 0, 0, 0]),
+    }
+}
+
+/// Bytes of its own.
+pub fn blob(bytes: &[u8]) -> Blob<'static> {
+    Blob::Collected(bytes.to_vec())
+}
+
+/// Asks node `index` for an ack, under the name of another.
+pub fn ping_from(index: usize, from: usize) -> Vec<u8> {
+    let (node, from_name, from) = (name(index), name(from), NodeAddr::from(addr(from)));
+    let source =
+        Source { addr: from.ip_bytes().into(), port: from.port, node: from_name.as_bytes().into() };
+    encoded(&Message::Ping(Ping { seq: SeqNo(7), node: node.as_bytes().into(), source }))
+}
+
+/// Asks for a probe of node `target` with this number.
+pub fn indirect_ping(target: usize, seq: u32, nack: bool) -> Vec<u8> {
+    let (node, addr) = (name(target), NodeAddr::from(addr(target)));
+    encoded(&Message::IndirectPing(IndirectPing {
+        seq: SeqNo(seq),
+        target: addr.ip_bytes().into(),
+        port: addr.port,
+        node: node.as_bytes().into(),
+        nack,
+        source: Source::default(),
+    }))
+}
+
+/// Half of a push/pull that lists members by index, incarnation and state.
+pub fn exchange(members: &[(usize, u32, WireState)], join: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let nodes = members.len() as u32;
+    PushPullHeader { nodes, user_state_len: 0, join }.encode(&mut bytes).unwrap();
+    for &(index, incarnation, state) in members {
+        let alive = Alive { incarnation: Incarnation(incarnation), ..statement(index) };
+        NodeState { alive, state }.encode(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// A statement in a few words: `alive node-1 at 2`, `suspect node-1 at 2 by node-3`.
+fn in_words(message: &Message<'_>) -> Option<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (kind, accusation) = match message {
+        Message::Alive(alive) => {
+            return Some(format!("alive {} at {}", text(&alive.node), alive.incarnation.0));
+        }
+        Message::Suspect(accusation) => ("suspect", accusation),
+        Message::Dead(accusation) => ("dead", accusation),
+        _ => return None,
+    };
+    let Accusation { incarnation, node, from } = accusation;
+    Some(format!("{kind} {} at {} by {}", text(node), incarnation.0, text(from)))
+}
+
 /// What node `index` would say about itself at that address and incarnation.
 pub fn alive_message(index: usize, addr: SocketAddr, incarnation: u32) -> Vec<u8> {
     alive_with_versions(index, addr, incarnation, [1, 5, 2, 0, 0, 0])
@@ -104,16 +200,12 @@ pub fn alive_with_versions(
     incarnation: u32,
     versions: [u8; 6],
 ) -> Vec<u8> {
-    let (name, addr) = (name(index), NodeAddr::from(addr));
-    let alive = Alive {
-        incarnation: Incarnation(incarnation),
-        node: name.as_bytes().into(),
-        addr: addr.ip_bytes().into(),
-        port: addr.port,
-        meta: Blob::Nil,
-        vsn: versions[..].into(),
-    };
-    encoded(&Message::Alive(alive))
+    let addr = NodeAddr::from(addr);
+    alive(index, |alive| {
+        alive.incarnation = Incarnation(incarnation);
+        (alive.addr, alive.port) = (blob(addr.ip_bytes()), addr.port);
+        alive.vsn = blob(&versions);
+    })
 }
 
 /// What `from` would say about `about`: a suspicion, a death, or with `from == about` a goodbye.
@@ -161,6 +253,8 @@ impl Cluster {
             lose_one_in: 0,
             sent: Vec::new(),
             events: Vec::new(),
+            written: BTreeMap::new(),
+            closed: BTreeSet::new(),
             nodes: Vec::new(),
             wake: Vec::new(),
             parcels: BTreeMap::new(),
@@ -168,9 +262,11 @@ impl Cluster {
             cuts: BTreeSet::new(),
             datagram_cuts: BTreeSet::new(),
             garble_streams: false,
+            still: BTreeMap::new(),
             pipes: BTreeMap::new(),
             chance: 0x9e37_79b9_7f4a_7c15,
             boots: 0,
+            buf: vec![0; 65_536],
         };
         for index in 0..size {
             cluster.nodes.push(None);
@@ -211,10 +307,17 @@ impl Cluster {
 
     /// Starts a node, or starts it anew without any memory.
     pub fn start(&mut self, index: usize, config: Config) {
+        self.start_at(index, config, 1);
+    }
+
+    /// The same with another first incarnation.
+    pub fn start_at(&mut self, index: usize, config: Config, incarnation: u32) {
         self.boots += 1;
         let params = Params::try_from(config).unwrap();
         let seed = [(index + 1) as u8 ^ (self.boots as u8) << 1; 32];
-        self.nodes[index] = Some(Node::new(self.now, identity(index, self.boots), params, seed));
+        let identity =
+            Identity { incarnation: Incarnation(incarnation), ..identity(index, self.boots) };
+        self.nodes[index] = Some(Node::new(self.now, identity, params, seed));
         self.drain(index);
     }
 
@@ -245,6 +348,43 @@ impl Cluster {
         let result = call(self.nodes[index].as_mut().expect("the node runs"), now);
         self.drain(index);
         result
+    }
+
+    /// Calls a node whose runtime does not drain it.
+    pub fn act_undrained<R>(&mut self, index: usize, call: impl FnOnce(&mut Node) -> R) -> R {
+        call(self.nodes[index].as_mut().expect("the node runs"))
+    }
+
+    /// Node `index` gets a datagram from the address of another, which need not run.
+    pub fn hear(&mut self, index: usize, from: usize, packet: &[u8]) {
+        self.act(index, |node, now| node.handle_packet(now, addr(from), packet)).unwrap();
+    }
+
+    /// Node `index` gets this on a stream that a stranger opens. Returns the stream and the verdict.
+    pub fn hear_stream(
+        &mut self,
+        index: usize,
+        bytes: &[u8],
+    ) -> (StreamId, Result<(), StreamError>) {
+        let stranger = SocketAddr::from(([10, 9, 9, 9], 50_000));
+        let stream = self.act(index, |node, now| node.handle_accept(now, stranger)).unwrap();
+        let input = StreamInput::Bytes(bytes);
+        (stream, self.act(index, |node, now| node.handle_stream(now, stream, input)))
+    }
+
+    /// The membership news that node `index` has to tell, in order. It tells them to `member`, who
+    /// must be one, so each call counts as one transmission.
+    pub fn news(&mut self, index: usize, member: usize) -> Vec<String> {
+        self.hear(index, member, &ping_from(index, member));
+        let ack = self.sent.last().expect("a ping is answered");
+        parts(&ack.bytes).iter().filter_map(in_words).collect()
+    }
+
+    /// Lets node `index` tell all its news, and forgets what it told the application.
+    pub fn settle(&mut self, index: usize, member: usize) {
+        while !self.news(index, member).is_empty() {}
+        self.events[index].clear();
+        self.sent.clear();
     }
 
     /// Nothing passes from `from` to `to` any more.
@@ -321,7 +461,19 @@ impl Cluster {
         }
     }
 
+    /// The process gets no time for so long; what comes for it waits.
+    pub fn stand_still(&mut self, index: usize, duration: Duration) {
+        let until = self.now + duration;
+        self.still.insert(index, until);
+        self.wake[index] = self.wake[index].map(|wake| wake.max(until));
+    }
+
     fn deliver(&mut self, to: usize, parcel: Parcel) {
+        if let Some(&until) = self.still.get(&to).filter(|&&until| until > self.now) {
+            self.next += 1;
+            self.parcels.insert((until, self.next), (to, parcel));
+            return;
+        }
         match parcel {
             Parcel::Dial { from, stream } => self.accept(to, from, stream),
             _ if self.nodes[to].is_none() => {}
@@ -354,7 +506,7 @@ impl Cluster {
     }
 
     fn drain(&mut self, index: usize) {
-        let mut buf = vec![0; 65_536];
+        let mut buf = std::mem::take(&mut self.buf);
         loop {
             let node = self.nodes[index].as_mut().expect("the node runs");
             match node.poll_output(&mut buf) {
@@ -385,6 +537,7 @@ impl Cluster {
                     self.write(index, stream, &buf[..len]);
                 }
                 Output::Close { stream } => {
+                    self.closed.insert((index, stream));
                     if let Some((peer, theirs)) = self.pipes.remove(&(index, stream)) {
                         self.pipes.remove(&(peer, theirs));
                         self.post(peer, Parcel::Stream { stream: theirs, input: Owned::Closed });
@@ -393,6 +546,7 @@ impl Cluster {
                 Output::Event(event) => self.events[index].push(event),
                 Output::Timer(wake) => {
                     self.wake[index] = wake;
+                    self.buf = buf;
                     return;
                 }
             }
@@ -409,6 +563,7 @@ impl Cluster {
     }
 
     fn write(&mut self, from: usize, stream: StreamId, bytes: &[u8]) {
+        self.written.entry((from, stream)).or_default().extend_from_slice(bytes);
         let Some(&(peer, theirs)) = self.pipes.get(&(from, stream)) else { return };
         if self.cuts.contains(&(from, peer)) {
             return;

@@ -164,6 +164,10 @@ pub(crate) fn start(program: &Path, arguments: &[OsString], errors: &Path) -> io
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(File::create(errors)?);
+    // What this host's own node is told in its environment is no business of an experiment.
+    for variable in crate::config::ENVIRONMENT {
+        command.env_remove(variable);
+    }
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;

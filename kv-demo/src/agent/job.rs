@@ -58,7 +58,7 @@ impl Job {
                 let mut arguments = words(&[
                     "node",
                     "--control",
-                    "--label",
+                    "--trace-name",
                     &self.name(),
                     "--bind",
                     &SocketAddr::new(bind, 0).to_string(),
@@ -66,7 +66,7 @@ impl Job {
                     &SocketAddr::new(door_ip(bind), 0).to_string(),
                     "--mode",
                     mode.name(),
-                    "--preset",
+                    "--profile",
                     preset.name(),
                     "--trace-format",
                     trace_format.name(),
@@ -107,8 +107,8 @@ mod tests {
         let arguments = job.arguments("192.0.2.1".parse().unwrap(), Path::new("there"));
         assert_eq!(
             arguments.join(std::ffi::OsStr::new(" ")).to_string_lossy().replace('\\', "/"),
-            "node --control --label Node3 --bind 192.0.2.1:0 --http 127.0.0.1:0 --mode classic \
-             --preset lan --trace-format thesis --trace there/Node3.log --interval 100ms"
+            "node --control --trace-name Node3 --bind 192.0.2.1:0 --http 127.0.0.1:0 --mode classic \
+             --profile lan --trace-format thesis --trace there/Node3.log --interval 100ms"
         );
     }
 

@@ -82,6 +82,9 @@ pub enum Preset {
     Wan,
     /// memberlist's numbers for one host.
     Local,
+    /// What a Serf agent expects of a member: memberlist's numbers for one local network, and Serf's
+    /// protocol versions.
+    Serf,
     /// The numbers of the original experiment.
     Thesis,
     /// The numbers of the document that the project started from.
@@ -90,7 +93,8 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, in the order of help texts.
-    pub const ALL: [Self; 5] = [Self::Lan, Self::Wan, Self::Local, Self::Thesis, Self::Seed];
+    pub const ALL: [Self; 6] =
+        [Self::Lan, Self::Wan, Self::Local, Self::Serf, Self::Thesis, Self::Seed];
 
     /// The name used on command lines, in files and in tables.
     #[must_use]
@@ -99,6 +103,7 @@ impl Preset {
             Self::Lan => "lan",
             Self::Wan => "wan",
             Self::Local => "local",
+            Self::Serf => "serf",
             Self::Thesis => "thesis",
             Self::Seed => "seed",
         }
@@ -113,7 +118,7 @@ impl fmt::Display for Preset {
 
 /// A word that is no preset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a preset: use lan, wan, local, thesis or seed")]
+#[error("`{given}` is not a profile: use lan, wan, local, serf, thesis or seed")]
 pub struct UnknownPreset {
     /// What was given.
     pub given: String,
@@ -185,7 +190,7 @@ mod tests {
         let preset = "moon".parse::<Preset>().unwrap_err();
         assert_eq!(
             preset.to_string(),
-            "`moon` is not a preset: use lan, wan, local, thesis or seed"
+            "`moon` is not a profile: use lan, wan, local, serf, thesis or seed"
         );
     }
 

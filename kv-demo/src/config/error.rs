@@ -141,6 +141,12 @@ pub enum Problem {
         /// The value.
         given: String,
     },
+    /// A value is no seed.
+    #[error("`join` has `{given}`: write host, host:port, [IPv6]:port or _service._udp.domain")]
+    BadJoin {
+        /// The value.
+        given: String,
+    },
     /// `mode` is none of the modes.
     #[error(transparent)]
     UnknownMode(#[from] UnknownMode),

@@ -7,8 +7,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use ini::{Ini, ParseOption, Properties};
 
-use super::{ConfigError, NodeFile, Overrides, Problem, SeedAddr, advertise_of};
+use super::{ConfigError, NodeFile, Overrides, Problem, Seed, SeedAddr, advertise_of};
 use crate::topology::door_ip;
+use crate::wire::WireWishes;
 
 const BIND_ADDR: &str = "bindAddr";
 const ADVERTISE_ADDR: &str = "advertiseAddr";
@@ -98,6 +99,8 @@ impl Section<'_> {
             seeds: self.seed()?.into_iter().collect(),
             neighbors: self.neighbors()?,
             overrides: Overrides::default(),
+            wire: WireWishes::default(),
+            dns_server: None,
         })
     }
 
@@ -146,11 +149,11 @@ impl Section<'_> {
         self.value(key).map(parse).transpose()
     }
 
-    fn seed(&self) -> Result<Option<SeedAddr>, ConfigError> {
+    fn seed(&self) -> Result<Option<Seed>, ConfigError> {
         let Some(host) = self.value(MEMBERLIST_ADDR) else { return Ok(None) };
         let port = self.required(MEMBERLIST_PORT, self.port(MEMBERLIST_PORT)?, "=PORT")?;
         match SeedAddr::from_parts(host, port) {
-            Some(seed) => Ok(Some(seed)),
+            Some(seed) => Ok(Some(seed.into())),
             None => {
                 let given = format!("{host}:{port}");
                 Err(self.at(MEMBERLIST_ADDR, Problem::BadSeed { key: MEMBERLIST_ADDR, given }))

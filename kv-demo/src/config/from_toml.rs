@@ -3,11 +3,14 @@
 use core::net::SocketAddr;
 use core::str::FromStr;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, NodeFile, Overrides, Place, Problem, SeedAddr, advertise_of};
+use crate::wire::WireWishes;
+
+use super::{ConfigError, NodeFile, Overrides, Place, Problem, Seed, advertise_of};
 
 /// The file as it is written; values whose mistakes we explain ourselves are still text.
 #[derive(Deserialize)]
@@ -35,7 +38,14 @@ struct Node {
 #[serde(deny_unknown_fields)]
 struct Defaults {
     mode: Option<Spanned<String>>,
+    #[serde(alias = "profile")]
     preset: Option<Spanned<String>>,
+    dns_server: Option<Spanned<String>>,
+    label: Option<String>,
+    encrypt_key_file: Option<PathBuf>,
+    verify_incoming: Option<bool>,
+    verify_outgoing: Option<bool>,
+    compression: Option<bool>,
     gossip_interval_ms: Option<u32>,
     fanout: Option<u32>,
     retransmit_mult: Option<u32>,
@@ -50,13 +60,17 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NodeFile, ConfigError> {
         let line = error.span().map(|span| Place::line_at(text, span.start));
         Problem::MalformedToml { reason: error.message().replace('\n', " ") }.on_line(line)
     })?;
+    let dns_server = file.defaults.dns_server.as_ref();
+    let dns_server = dns_server.map(|addr| address(text, "dns_server", addr)).transpose()?;
+    let wire = file.defaults.wire();
     let overrides = file.defaults.read(text)?;
     let Some((key, node)) = file.nodes.iter().find(|(key, _)| key.get_ref() == name) else {
         let mut names: Vec<&Spanned<String>> = file.nodes.keys().collect();
         names.sort_unstable_by_key(|name| name.span().start);
         return Err(Problem::no_such_node(name, names.iter().map(|name| name.get_ref().as_str())));
     };
-    node.read(text, key, overrides)
+    let node = node.read(text, key, overrides)?;
+    Ok(NodeFile { wire, dns_server, ..node })
 }
 
 impl Node {
@@ -74,7 +88,7 @@ impl Node {
             let problem = Problem::MissingKey { name: name_text, key: "bind", example };
             return Err(problem.at(text, name.span()));
         };
-        let seed = |value| read(text, value, |given| Problem::BadSeed { key: "join", given });
+        let seed = |value| read(text, value, |given| Problem::BadJoin { given });
         let neighbor = |value| address(text, "neighbors", value);
         Ok(NodeFile {
             name: name.get_ref().clone(),
@@ -82,14 +96,26 @@ impl Node {
             bind,
             advertise: optional("advertise", &self.advertise)?.or_else(|| advertise_of(bind)),
             http: optional("http", &self.http)?,
-            seeds: self.join.iter().map(seed).collect::<Result<Vec<SeedAddr>, _>>()?,
+            seeds: self.join.iter().map(seed).collect::<Result<Vec<Seed>, _>>()?,
             neighbors: self.neighbors.iter().map(neighbor).collect::<Result<_, _>>()?,
             overrides,
+            wire: WireWishes::default(),
+            dns_server: None,
         })
     }
 }
 
 impl Defaults {
+    fn wire(&self) -> WireWishes {
+        WireWishes {
+            label: self.label.clone(),
+            encrypt_key_file: self.encrypt_key_file.clone(),
+            verify_incoming: self.verify_incoming,
+            verify_outgoing: self.verify_outgoing,
+            compression: self.compression,
+        }
+    }
+
     fn read(self, text: &str) -> Result<Overrides, ConfigError> {
         Ok(Overrides {
             mode: choice(text, self.mode.as_ref())?,
@@ -198,6 +224,23 @@ bind = "0.0.0.0:1"
     }
 
     #[test]
+    fn what_is_around_messages_is_said_once_for_all_nodes() {
+        let text = "[defaults]\nprofile = \"serf\"\nlabel = \"blue\"\nencrypt_key_file = \"keys\"\n\
+                    verify_incoming = false\nverify_outgoing = true\ncompression = true\n\
+                    dns_server = \"[::1]:53\"\n[nodes.N]\nbind = \"[::1]:9\"\n";
+        let node = parse(text, "N").unwrap();
+        let wire = WireWishes {
+            label: Some("blue".to_owned()),
+            encrypt_key_file: Some(PathBuf::from("keys")),
+            verify_incoming: Some(false),
+            verify_outgoing: Some(true),
+            compression: Some(true),
+        };
+        assert_eq!((node.wire, node.overrides.preset), (wire, Some(Preset::Serf)));
+        assert_eq!(node.dns_server, Some(address("[::1]:53")));
+    }
+
+    #[test]
     fn only_bind_is_required() {
         let node = parse(COMPLETE, "Node10").unwrap();
         assert_eq!(node.advertise, Some(address("127.0.0.1:0")));
@@ -230,8 +273,9 @@ bind = "0.0.0.0:1"
                  write ip:port, such as 10.0.0.1:30000 or [::1]:30000",
             ),
             (
-                "[nodes.N]\nbind = \"[::1]:1\"\njoin = [\n  \"db1:1\",\n  \"db2\",\n]",
-                "line 5: `join` has `db2`: write host:port, such as db1:30000 or [::1]:30000",
+                "[nodes.N]\nbind = \"[::1]:1\"\njoin = [\n  \"db1:1\",\n  \"db2:\",\n]",
+                "line 5: `join` has `db2:`: \
+                 write host, host:port, [IPv6]:port or _service._udp.domain",
             ),
             (
                 "[nodes.N]\nbind = \"[::1]:1\"\nneighbors = [\"db1:1\"]",
@@ -245,7 +289,7 @@ bind = "0.0.0.0:1"
             ),
             (
                 "[defaults]\npreset = \"moon\"\n[nodes.N]\nbind = \"[::1]:1\"",
-                "line 2: `moon` is not a preset: use lan, wan, local, thesis or seed",
+                "line 2: `moon` is not a profile: use lan, wan, local, serf, thesis or seed",
             ),
             ("", "no node `N` here: choose another file, this one has no nodes"),
         ];

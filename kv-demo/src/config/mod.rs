@@ -20,12 +20,17 @@
 //! [defaults]                  # optional, and so is each key in it: see Overrides
 //! mode = "matching"
 //! gossip_interval_ms = 200
+//! profile = "wan"             # or, as ever, preset
+//! label = "production"
+//! encrypt_key_file = "keys"   # beside this file; verify_incoming, verify_outgoing = true
+//! compression = false
+//! dns_server = "10.0.0.53:53"
 //!
 //! [nodes.Node2]
 //! bind = "0.0.0.0:30001"
 //! advertise = "10.0.0.1:30001"
 //! http = "127.0.0.1:30501"
-//! join = ["10.0.0.1:30000", "seed.example.org:30000"]
+//! join = ["10.0.0.1:30000", "seed.example.org", "_rumormill._udp.example.org"]
 //! neighbors = ["10.0.0.1:30000", "10.0.0.2:30000"]
 //! ```
 //!
@@ -37,10 +42,9 @@ mod choice;
 mod error;
 mod from_ini;
 mod from_toml;
+mod seed;
 
-use core::fmt;
-use core::net::{IpAddr, SocketAddr};
-use core::str::FromStr;
+use core::net::SocketAddr;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -48,8 +52,30 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::WireWishes;
+
 pub use choice::{Mode, Phase, Preset, UnknownMode, UnknownPreset};
 pub use error::{ConfigError, Place, Problem};
+pub use seed::{BadAddr, BadSeed, SEED_PORT, Seed, SeedAddr, SeedPlace};
+
+/// The environment variables that say what a flag of `kv-demo node` says. Flags win over them, and
+/// they win over files. A node of an experiment inherits none of them.
+pub const ENVIRONMENT: [&str; 14] = [
+    "KV_DEMO_ADVERTISE",
+    "KV_DEMO_BIND",
+    "KV_DEMO_COMPRESSION",
+    "KV_DEMO_CONFIG",
+    "KV_DEMO_DNS_SERVER",
+    "KV_DEMO_ENCRYPT_KEY_FILE",
+    "KV_DEMO_HTTP",
+    "KV_DEMO_JOIN",
+    "KV_DEMO_LABEL",
+    "KV_DEMO_MODE",
+    "KV_DEMO_NAME",
+    "KV_DEMO_PROFILE",
+    "KV_DEMO_VERIFY_INCOMING",
+    "KV_DEMO_VERIFY_OUTGOING",
+];
 
 /// What a configuration file says about one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +93,15 @@ pub struct NodeFile {
     /// Where to answer HTTP; `None`: nowhere.
     pub http: Option<SocketAddr>,
     /// Whom to join, in the file's order, without the node itself.
-    pub seeds: Vec<SeedAddr>,
+    pub seeds: Vec<Seed>,
     /// The static overlay's links, in the file's order, without duplicates.
     pub neighbors: Vec<SocketAddr>,
     /// What the file's `[defaults]` say; all `None` for INI.
     pub overrides: Overrides,
+    /// What they say about label, keys and compression; all `None` for INI.
+    pub wire: WireWishes,
+    /// The DNS server that they name; `None` for INI.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Knobs that a file may set for all of its nodes; `None` leaves the preset's value.
@@ -120,88 +150,6 @@ impl Overrides {
     }
 }
 
-/// A node to join: an IP address or a host name, and a port.
-///
-/// Names stay names here, because they are resolved again at every attempt.
-///
-/// ```
-/// use kv_demo::config::SeedAddr;
-///
-/// let seed: SeedAddr = "seed.example.org:7946".parse().unwrap();
-/// assert_eq!(seed.host, "seed.example.org");
-/// let seed: SeedAddr = "[::1]:7946".parse().unwrap();
-/// assert_eq!(seed.host, "::1");
-/// assert_eq!(seed.to_string(), "[::1]:7946");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeedAddr {
-    /// Host name or IP address, an IPv6 address without its brackets.
-    pub host: String,
-    /// Gossip port, 1..=65535.
-    pub port: u16,
-}
-
-impl SeedAddr {
-    /// Length of the longest host name that the DNS can hold, in bytes.
-    pub const HOST_LEN_MAX: usize = 253;
-
-    /// The address, when `host` is one already.
-    #[must_use]
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
-        self.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port))
-    }
-
-    /// Joins the two halves; `None` when `host` can be neither a name nor an address.
-    fn from_parts(host: &str, port: u16) -> Option<Self> {
-        let name = |host: &str| {
-            !host.is_empty()
-                && host.len() <= Self::HOST_LEN_MAX
-                && !host.contains(|c: char| c.is_whitespace() || ":,[]/\"'".contains(c))
-        };
-        let fits = port != 0 && (host.parse::<IpAddr>().is_ok() || name(host));
-        fits.then(|| Self { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for SeedAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-impl From<SocketAddr> for SeedAddr {
-    fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_string(), port: address.port() }
-    }
-}
-
-/// Text that is not `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a seed: write it as host:port, an IPv6 address in brackets")]
-pub struct BadSeed {
-    /// What was given.
-    pub given: String,
-}
-
-impl FromStr for SeedAddr {
-    type Err = BadSeed;
-
-    fn from_str(text: &str) -> Result<Self, BadSeed> {
-        let parts = text.rsplit_once(':').and_then(|(host, port)| {
-            let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-            // Brackets belong to IPv6 addresses, and IPv6 addresses into brackets.
-            let host = match bracketed {
-                Some(address) if address.contains(':') => address,
-                None if !host.contains(':') => host,
-                _ => return None,
-            };
-            Self::from_parts(host, port.parse().ok()?)
-        });
-        parts.ok_or_else(|| BadSeed { given: text.to_owned() })
-    }
-}
-
 /// The language of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -242,7 +190,12 @@ pub fn load(path: &Path, name: &str) -> Result<NodeFile, ConfigError> {
         })?;
         parse(&text, Format::of(path, &text), name)
     };
-    read().map_err(|error| error.in_file(path))
+    let mut node = read().map_err(|error| error.in_file(path))?;
+    // What a file names lies beside it, wherever the node is started.
+    if let (Some(keys), Some(folder)) = (&mut node.wire.encrypt_key_file, path.parent()) {
+        *keys = folder.join(&*keys);
+    }
+    Ok(node)
 }
 
 /// Reads what `text` says about the node `name`.
@@ -289,39 +242,6 @@ mod tests {
         assert_eq!(format("ring.conf", "# ours\n[nodes.Node1]\n"), Format::Toml);
         assert_eq!(format("ring.conf", "  [defaults]\n"), Format::Toml);
         assert_eq!(format("ring", "; bus\n[Node1]\nbindAddr=::1\n"), Format::Ini);
-    }
-
-    #[test]
-    fn seeds_are_names_or_addresses_with_a_port() {
-        let seed = |text: &str| text.parse::<SeedAddr>();
-        assert_eq!(seed("10.0.0.1:1").unwrap().socket_addr(), "10.0.0.1:1".parse().ok());
-        assert_eq!(seed("[2001:db8::1]:65535").unwrap().host, "2001:db8::1");
-        assert_eq!(seed("db-1.local:7946").unwrap().socket_addr(), None);
-        for bad in [
-            "",
-            "host",
-            "host:",
-            ":7946",
-            "host:0",
-            "host:65536",
-            "host:-1",
-            "::1:7946",
-            "[::1]",
-            "[host]:1",
-            "a b:1",
-            "http://host:1",
-            "\"host\":1",
-        ] {
-            assert!(seed(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn host_names_end_where_the_dns_ends() {
-        let seed = |len: usize| format!("{}:1", "h".repeat(len)).parse::<SeedAddr>();
-        assert!(seed(SeedAddr::HOST_LEN_MAX - 1).is_ok());
-        assert!(seed(SeedAddr::HOST_LEN_MAX).is_ok());
-        assert!(seed(SeedAddr::HOST_LEN_MAX + 1).is_err());
     }
 
     #[test]

@@ -409,7 +409,7 @@ fn worlds_floors(options: &Options, delay: Delay) -> Vec<Floor> {
 fn check(options: &Options) -> Result<(), ExperimentError> {
     for &mode in &options.modes {
         let (preset, overrides) = (options.preset, options.overrides);
-        Settings { preset, mode, overrides, neighbors: Vec::new() }.params()?;
+        Settings::new(preset, mode, overrides).params()?;
     }
     if let Some(plan) = plans(options).first() {
         metrics::check_numbers(&plan.file.run).map_err(ExperimentError::Numbers)?;
@@ -451,7 +451,7 @@ fn plans(options: &Options) -> Vec<RunPlan> {
 
 fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32) -> RunPlan {
     let (preset, overrides) = (options.preset, options.overrides);
-    let config = Settings { preset, mode, overrides, neighbors: Vec::new() }.config();
+    let config = Settings::new(preset, mode, overrides).config();
     let interval = config.gossip_interval.unwrap_or_default().as_millis();
     let run = Run {
         topology,

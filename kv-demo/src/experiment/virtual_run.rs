@@ -176,12 +176,7 @@ impl<'a> Play<'a> {
     /// All nodes have their addresses and are silent.
     fn new(plan: &'a RunPlan, conditions: WorldPlan) -> Self {
         let run = plan.file.run;
-        let settings = Settings {
-            preset: run.preset,
-            mode: run.mode,
-            overrides: plan.overrides,
-            neighbors: Vec::new(),
-        };
+        let settings = Settings::new(run.preset, run.mode, plan.overrides);
         let nodes = topology::node_count(run.dim);
         let latency = conditions.delay.latency(nodes);
         let seed = named_seed(conditions.seed, &super::label(&run));

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::changes::{Change, ChangeLog};
 use super::command::Command;
 use super::control::{self, Order, Report};
+use super::joins::{Joins, Reached};
 use super::seeds::Names;
 use super::view::MembersView;
 use crate::peer::{Arrival, Peer, Wall};
@@ -45,6 +46,9 @@ pub(crate) struct KvApp {
     peer: Peer<File>,
     changes: ChangeLog,
     names: Names,
+    /// Seeds that were given as addresses: they are tried for ever.
+    seeds: Vec<SocketAddr>,
+    joins: Joins,
     waiting: Vec<(u64, oneshot::Sender<Vec<Change>>)>,
     /// When the state may be encoded again, after it changed.
     state_at: Instant,
@@ -56,6 +60,8 @@ pub(crate) struct KvApp {
     infected: Vec<u64>,
     report_at: Instant,
     is_leaving: bool,
+    /// Those who wait until the goodbye has been said.
+    leave_replies: Vec<oneshot::Sender<()>>,
 }
 
 /// Where a node stands at the experiment's barrier.
@@ -81,6 +87,8 @@ impl KvApp {
             master,
             changes: ChangeLog::default(),
             names: Names::default(),
+            seeds: Vec::new(),
+            joins: Joins::default(),
             waiting: Vec::new(),
             state_at: Instant::ZERO,
             is_state_stale: false,
@@ -90,6 +98,7 @@ impl KvApp {
             infected: Vec::new(),
             report_at: Instant::ZERO,
             is_leaving: false,
+            leave_replies: Vec::new(),
         }
     }
 
@@ -246,6 +255,38 @@ impl KvApp {
         });
     }
 
+    /// The node tries these addresses for ever, whoever else joins or gives up on them.
+    pub(crate) fn keep_trying(&mut self, seeds: &[SocketAddr]) {
+        self.seeds.extend_from_slice(seeds);
+    }
+
+    fn reach(
+        &mut self,
+        ctl: &mut Ctl<'_>,
+        seeds: &[SocketAddr],
+        within: Duration,
+        reply: oneshot::Sender<Option<Vec<(SocketAddr, Reached)>>>,
+    ) {
+        let Some(key) = self.key.filter(|_| !self.is_leaving) else { return };
+        let own = ctl.node(key).local().addr;
+        if let Err(reply) = self.joins.add(seeds, own, ctl.now() + within, reply) {
+            let _ = reply.send(None);
+            return;
+        }
+        ctl.act(key, |node, now| {
+            // One that failed before would be tried after its pause only.
+            node.forget_seeds(seeds);
+            node.join(now, seeds);
+        });
+    }
+
+    fn settle_joins(&mut self, ctl: &mut Ctl<'_>) {
+        let Some(key) = self.key.filter(|_| self.joins.deadline().is_some()) else { return };
+        let mut given_up = self.joins.settle(ctl.now());
+        given_up.retain(|seed| !self.seeds.contains(seed) && !self.names.include(*seed));
+        ctl.act(key, |node, _| node.forget_seeds(&given_up));
+    }
+
     fn leave(&mut self, ctl: &mut Ctl<'_>) {
         match self.key {
             Some(key) if !self.is_leaving => {
@@ -255,6 +296,20 @@ impl KvApp {
             }
             _ => ctl.stop(),
         }
+    }
+
+    fn leave_and_tell(&mut self, ctl: &mut Ctl<'_>, reply: oneshot::Sender<()>) {
+        self.leave_replies.push(reply);
+        if !self.is_leaving {
+            self.leave(ctl);
+        }
+    }
+
+    fn on_left(&mut self, ctl: &mut Ctl<'_>) {
+        for reply in self.leave_replies.drain(..) {
+            let _ = reply.send(());
+        }
+        ctl.stop();
     }
 }
 
@@ -276,10 +331,14 @@ impl App for KvApp {
                 self.peer.merge_state(wall(), from, &bytes);
             }
             Fact::SeedReached { seed } => {
+                self.joins.note(seed, &Reached::Joined);
                 let others = self.names.answered(seed);
                 ctl.act(node, |node, _| node.forget_seeds(&others));
             }
-            Fact::LeaveDone => ctl.stop(),
+            Fact::SeedFailed { seed, reason, .. } => {
+                self.joins.note(seed, &Reached::Failed(reason.to_string()));
+            }
+            Fact::LeaveDone => self.on_left(ctl),
             _ => {}
         }
     }
@@ -305,7 +364,20 @@ impl App for KvApp {
             }
             Command::Changes { after, reply } => self.on_changes_wanted(after, reply),
             Command::Join(names) => self.on_resolved(ctl, names),
+            Command::Reach { seeds, within, reply } => self.reach(ctl, &seeds, within, reply),
             Command::Leave => self.leave(ctl),
+            Command::LeaveAndTell { reply } => self.leave_and_tell(ctl, reply),
+            Command::Keys { reply } => {
+                if let Some(key) = self.key {
+                    let _ = reply.send(ctl.node(key).keyring().clone());
+                }
+            }
+            Command::SetKeys { ring, reply } => {
+                if let Some(key) = self.key {
+                    ctl.act(key, |node, _| *node.keyring_mut() = ring);
+                    let _ = reply.send(());
+                }
+            }
             Command::Order(order) => self.on_order(ctl, order),
             Command::Abandoned => {
                 self.flush_trace();
@@ -320,6 +392,7 @@ impl App for KvApp {
 
     fn on_turn(&mut self, ctl: &mut Ctl<'_>) {
         self.refresh_state(ctl);
+        self.settle_joins(ctl);
         if self.master == Master::Coordinator {
             self.report_progress(ctl);
         }
@@ -328,7 +401,7 @@ impl App for KvApp {
     fn wake_at(&self) -> Option<Instant> {
         let state = self.is_state_stale.then_some(self.state_at);
         let report = (!self.infected.is_empty()).then_some(self.report_at);
-        state.into_iter().chain(report).min()
+        state.into_iter().chain(report).chain(self.joins.deadline()).min()
     }
 }
 

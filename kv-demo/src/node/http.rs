@@ -3,9 +3,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRef, FromRequestParts, RawQuery, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,12 +17,17 @@ use rumormill_mio::Handle;
 use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::operate::{self, KeyDoor};
 use super::query::{self, QueryError};
 use crate::replica::WriteError;
+use crate::resolve::Resolver;
 use crate::store::{StoreError, Version};
 
 /// Longest wait of `/events` for the next change, in milliseconds.
 const WAIT_MAX_MS: u64 = 30_000;
+
+/// How long answers under way may take to leave when the node has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The version of a value, as `milliseconds+counter by origin`.
 const VERSION: HeaderName = HeaderName::from_static("kv-version");
@@ -30,7 +37,7 @@ const VERSION: HeaderName = HeaderName::from_static("kv-version");
 /// # Errors
 ///
 /// If the listener or the thread cannot be set up.
-pub(crate) fn serve(listener: TcpListener, handle: Handle<Command>) -> io::Result<()> {
+pub(crate) fn serve(listener: TcpListener, inside: Inside) -> io::Result<OpenDoor> {
     listener.set_nonblocking(true)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -38,16 +45,56 @@ pub(crate) fn serve(listener: TcpListener, handle: Handle<Command>) -> io::Resul
         let _context = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
+    let (close, closing) = oneshot::channel::<()>();
+    let (closed, is_closed) = std::sync::mpsc::channel();
     let serve = move || {
-        let served = runtime.block_on(async { axum::serve(listener, routes(handle)).await });
-        if let Err(error) = served {
+        let routes = routes(inside).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, routes).with_graceful_shutdown(async {
+            // A node that is gone without a word closes its door, too.
+            let _ = closing.await;
+        });
+        if let Err(error) = runtime.block_on(async { served.await }) {
             tracing::error!(%error, "the HTTP door has closed");
         }
+        let _ = closed.send(());
     };
-    std::thread::Builder::new().name("http".to_owned()).spawn(serve).map(drop)
+    std::thread::Builder::new().name("http".to_owned()).spawn(serve)?;
+    Ok(OpenDoor { close, is_closed })
 }
 
-fn routes(handle: Handle<Command>) -> Router {
+/// A door that is being served.
+#[derive(Debug)]
+pub(crate) struct OpenDoor {
+    close: oneshot::Sender<()>,
+    is_closed: std::sync::mpsc::Receiver<()>,
+}
+
+impl OpenDoor {
+    /// Lets answers under way leave, for a moment at most.
+    pub(crate) fn close(self) {
+        let _ = self.close.send(());
+        let _ = self.is_closed.recv_timeout(LAST_ANSWERS);
+    }
+}
+
+/// What the doors lead to.
+#[derive(Clone, Debug)]
+pub(crate) struct Inside {
+    /// The node's loop.
+    pub(crate) handle: Handle<Command>,
+    /// For the names of those to be joined.
+    pub(crate) resolver: Resolver,
+    /// Its keys, if it has any.
+    pub(crate) keys: Option<Arc<KeyDoor>>,
+}
+
+impl FromRef<Inside> for Handle<Command> {
+    fn from_ref(inside: &Inside) -> Self {
+        inside.handle.clone()
+    }
+}
+
+fn routes(inside: Inside) -> Router {
     Router::new()
         .route("/", get(help))
         .route("/add", get(add).post(add))
@@ -55,11 +102,12 @@ fn routes(handle: Handle<Command>) -> Router {
         .route("/get", get(look_up))
         .route("/members", get(members))
         .route("/events", get(events))
-        .with_state(handle)
+        .merge(operate::routes())
+        .with_state(inside)
 }
 
 /// An answer that is not 200: one line that names the fix.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -90,7 +138,7 @@ impl From<WriteError> for Refusal {
 }
 
 /// Asks the loop and waits for its answer.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     handle: &Handle<Command>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
 ) -> Result<T, Refusal> {
@@ -108,7 +156,8 @@ async fn help() -> &'static str {
      GET /del?key=K         delete a key\n\
      GET /get?key=K         its value, or 404\n\
      GET /members           the members, JSON\n\
-     GET /events?after=N    changes after number N, JSON; &wait_ms=M waits for one\n"
+     GET /events?after=N    changes after number N, JSON; &wait_ms=M waits for one\n\
+     kv-demo join, leave and keys ask for more, from this host only\n"
 }
 
 fn key_of(query: &str) -> Result<Bytes, Refusal> {
@@ -121,8 +170,26 @@ fn value_of(query: &str) -> Result<Bytes, Refusal> {
     query::field(query, "val")?.ok_or_else(missing)
 }
 
+/// Proof that no page of another site sent a request, as far as browsers tell. The original's paths
+/// store by `GET`, which any page may have its reader's browser ask for.
+struct NoForeignPage;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoForeignPage {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        if site.is_none_or(|site| site == b"none" || site == b"same-origin") {
+            return Ok(Self);
+        }
+        let why = "a page of another site asks: open this address by hand, or use curl";
+        Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+    }
+}
+
 async fn add(
     State(handle): State<Handle<Command>>,
+    _: NoForeignPage,
     RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
     let query = query.unwrap_or_default();
@@ -133,6 +200,7 @@ async fn add(
 
 async fn del(
     State(handle): State<Handle<Command>>,
+    _: NoForeignPage,
     RawQuery(query): RawQuery,
 ) -> Result<HeaderMap, Refusal> {
     let key = key_of(&query.unwrap_or_default())?;

@@ -5,6 +5,8 @@ mod changes;
 mod command;
 pub mod control;
 mod http;
+mod joins;
+mod operate;
 mod query;
 mod seeds;
 mod view;
@@ -13,6 +15,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rumormill::{Config, ConfigError, NameError, NodeName, Params};
 use rumormill_mio::{Handle, NodeKey, NodeOptions, Runtime, StartError};
@@ -20,12 +23,18 @@ use thiserror::Error;
 
 use app::{KvApp, Master};
 use command::Command;
+use http::{Inside, OpenDoor};
+use operate::KeyDoor;
 
 pub(crate) use app::wall;
 pub use changes::{CHANGES_MAX, Change, What};
+pub use joins::Reached;
+pub use operate::{AddressView, JOIN_WAIT_MAX_MS, JoinView, KeysView, OPERATOR, SeedView};
 pub use view::{MemberView, MembersView};
 
-use crate::config::SeedAddr;
+use crate::config::Seed;
+use crate::keys::KeyFile;
+use crate::resolve::Resolver;
 use crate::settings::Settings;
 use crate::trace::{TraceFormat, TraceWriter};
 
@@ -33,7 +42,7 @@ use crate::trace::{TraceFormat, TraceWriter};
 #[derive(Clone, Debug)]
 pub struct NodeSetup {
     /// What it is called in traces, such as `Node1`; `None` takes its name.
-    pub label: Option<String>,
+    pub trace_name: Option<String>,
     /// What the cluster calls it; `None` takes its advertised address.
     pub name: Option<String>,
     /// Where it listens for gossip, UDP and TCP.
@@ -43,9 +52,15 @@ pub struct NodeSetup {
     /// Where its HTTP door is; `None`: nowhere.
     pub http: Option<SocketAddr>,
     /// Whom to join.
-    pub seeds: Vec<SeedAddr>,
+    pub seeds: Vec<Seed>,
+    /// How names among them are resolved.
+    pub resolver: Resolver,
     /// How it gossips.
     pub settings: Settings,
+    /// Where changes of its keys are written; `None`: it has no keys.
+    pub key_file: Option<KeyFile>,
+    /// What a careful operator would change; it is logged.
+    pub hints: Vec<String>,
     /// Where to write a trace, and in which form.
     pub trace: Option<(PathBuf, TraceFormat)>,
     /// Whether it takes orders from the coordinator of an experiment on standard input.
@@ -105,6 +120,9 @@ pub enum NodeError {
 ///
 /// [`NodeError`] if it cannot start, or can wait for events no longer.
 pub fn run(setup: &NodeSetup) -> Result<(), NodeError> {
+    for hint in &setup.hints {
+        tracing::warn!("{hint}");
+    }
     let params = initial_params(setup)?;
     let http = setup.http.map(open_door).transpose()?;
     let trace = setup.trace.as_ref().map(open_trace).transpose()?;
@@ -123,13 +141,23 @@ pub fn run(setup: &NodeSetup) -> Result<(), NodeError> {
         incarnation: None,
     };
     let key = runtime.add(options)?;
-    let addr = adopt(&mut runtime, key, setup.label.as_deref());
-    let http = http.map(|door| serve(door, handle.clone())).transpose()?;
+    let addr = adopt(&mut runtime, key, setup.trace_name.as_deref());
+    let inside = Inside {
+        handle: handle.clone(),
+        resolver: setup.resolver.clone(),
+        keys: setup.key_file.clone().map(KeyDoor::new).map(Arc::new),
+    };
+    let (http, door) = http.map(|door| serve(door, inside)).transpose()?.unzip();
     take_charge(setup, &handle)?;
     announce(setup, addr, http);
-    join(&mut runtime, key, &setup.seeds, &handle);
+    join(&mut runtime, key, setup, &handle);
     let ended = runtime.run();
     runtime.app_mut().flush_trace();
+    // Whoever still waits for an answer learns that none will come.
+    drop(runtime);
+    if let Some(door) = door {
+        door.close();
+    }
     ended.map_err(|source| NodeError::System { what: "wait for events", source })
 }
 
@@ -165,11 +193,11 @@ fn open_trace((path, format): &(PathBuf, TraceFormat)) -> Result<TraceWriter<Fil
     Ok(TraceWriter::new(file, *format))
 }
 
-fn serve(door: TcpListener, handle: Handle<Command>) -> Result<SocketAddr, NodeError> {
+fn serve(door: TcpListener, inside: Inside) -> Result<(SocketAddr, OpenDoor), NodeError> {
     let system = |source| NodeError::System { what: "serve HTTP", source };
     let addr = door.local_addr().map_err(system)?;
-    http::serve(door, handle).map_err(system)?;
-    Ok(addr)
+    let door = http::serve(door, inside).map_err(system)?;
+    Ok((addr, door))
 }
 
 /// Signals or orders end the node.
@@ -209,8 +237,9 @@ fn announce(setup: &NodeSetup, gossip: SocketAddr, http: Option<SocketAddr>) {
     }
 }
 
-fn join(runtime: &mut Runtime<KvApp>, key: NodeKey, seeds: &[SeedAddr], handle: &Handle<Command>) {
-    let (addresses, names) = seeds::split(seeds);
+fn join(runtime: &mut Runtime<KvApp>, key: NodeKey, setup: &NodeSetup, handle: &Handle<Command>) {
+    let (addresses, names) = seeds::split(&setup.seeds);
+    runtime.app_mut().keep_trying(&addresses);
     runtime.act(key, |node, now| node.join(now, &addresses));
-    seeds::resolve_for_ever(names, handle.clone());
+    seeds::resolve_for_ever(names, setup.resolver.clone(), handle.clone());
 }

@@ -24,17 +24,27 @@ pub(crate) enum QueryError {
 ///
 /// [`QueryError`].
 pub(crate) fn field(query: &str, name: &'static str) -> Result<Option<Bytes>, QueryError> {
-    let mut found = None;
+    let mut found = fields(query, name)?;
+    if found.len() > 1 {
+        return Err(QueryError::Repeated(name));
+    }
+    Ok(found.pop())
+}
+
+/// All fields `name` of a query, in their order.
+///
+/// # Errors
+///
+/// [`QueryError`].
+pub(crate) fn fields(query: &str, name: &'static str) -> Result<Vec<Bytes>, QueryError> {
+    let mut found = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if decode(key)? != name.as_bytes() {
-            continue;
-        }
-        if found.replace(decode(value)?).is_some() {
-            return Err(QueryError::Repeated(name));
+        if decode(key)? == name.as_bytes() {
+            found.push(Bytes::from(decode(value)?));
         }
     }
-    Ok(found.map(Bytes::from))
+    Ok(found)
 }
 
 /// The field `name` as a number; 0 if it is not there.

@@ -1,24 +1,25 @@
-//! Host names among the seeds: resolved outside the loop, again and again until one answers.
+//! Names among the seeds, of hosts and of services: resolved outside the loop, again and again.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rumormill_mio::Handle;
 
 use super::command::Command;
-use crate::config::SeedAddr;
+use crate::config::Seed;
+use crate::resolve::Resolver;
 
 /// First and longest pause between two attempts to resolve.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Splits seeds into addresses and names.
-pub(crate) fn split(seeds: &[SeedAddr]) -> (Vec<SocketAddr>, Vec<SeedAddr>) {
-    let addresses = seeds.iter().filter_map(SeedAddr::socket_addr).collect();
+pub(crate) fn split(seeds: &[Seed]) -> (Vec<SocketAddr>, Vec<Seed>) {
+    let addresses = seeds.iter().filter_map(Seed::socket_addr).collect();
     let names = seeds.iter().filter(|seed| seed.socket_addr().is_none()).cloned().collect();
     (addresses, names)
 }
 
-/// What the host names among the seeds stand for.
+/// What the names among the seeds stand for.
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<Name>);
 
@@ -67,6 +68,11 @@ impl Names {
         plan
     }
 
+    /// Whether one of the names stands for an address.
+    pub(crate) fn include(&self, addr: SocketAddr) -> bool {
+        self.0.iter().any(|name| name.addresses.contains(&addr))
+    }
+
     /// A seed has answered. Returns the other addresses of its name, which need not.
     pub(crate) fn answered(&mut self, seed: SocketAddr) -> Vec<SocketAddr> {
         let mut others = Vec::new();
@@ -80,32 +86,56 @@ impl Names {
 
 /// Resolves names on a thread of its own and hands the addresses to the loop. What was resolved is
 /// resolved again later: a name may move.
-pub(crate) fn resolve_for_ever(names: Vec<SeedAddr>, handle: Handle<Command>) {
+pub(crate) fn resolve_for_ever(names: Vec<Seed>, resolver: Resolver, handle: Handle<Command>) {
     if names.is_empty() {
         return;
     }
     let resolve = move || {
-        let (mut pause, longest) = PAUSE;
-        while resolve_once(&names, &handle) {
-            std::thread::sleep(pause);
-            pause = (2 * pause).min(longest);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(keep_resolving(&names, &resolver, &handle)),
+            Err(error) => tracing::error!(%error, "names among the seeds cannot be resolved"),
         }
     };
     if let Err(error) = std::thread::Builder::new().name("resolver".to_owned()).spawn(resolve) {
-        tracing::error!(%error, "host names among the seeds cannot be resolved");
+        tracing::error!(%error, "names among the seeds cannot be resolved");
     }
 }
 
+async fn keep_resolving(names: &[Seed], resolver: &Resolver, handle: &Handle<Command>) {
+    let (mut pause, longest) = PAUSE;
+    while tell(handle, resolve_once(names, resolver).await) {
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(longest);
+    }
+}
+
+/// What each name stands for now; nothing for one that was not resolved.
+async fn resolve_once(names: &[Seed], resolver: &Resolver) -> Vec<Vec<SocketAddr>> {
+    // All at once: a server that is silent about one name does not hold up the others.
+    let lookups: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let (name, resolver) = (name.clone(), resolver.clone());
+            tokio::spawn(async move {
+                let found = resolver.resolve(&name).await;
+                let found = found.inspect_err(|error| {
+                    tracing::warn!(seed = %name, %error, "a seed's name was not resolved");
+                });
+                found.unwrap_or_default()
+            })
+        })
+        .collect();
+    let mut addresses = Vec::with_capacity(lookups.len());
+    for lookup in lookups {
+        addresses.push(lookup.await.unwrap_or_default());
+    }
+    addresses
+}
+
 /// `false` once the loop has ended.
-fn resolve_once(names: &[SeedAddr], handle: &Handle<Command>) -> bool {
-    let resolve = |name: &SeedAddr| {
-        let addresses = (name.host.as_str(), name.port).to_socket_addrs();
-        let addresses = addresses.map(Iterator::collect).inspect_err(|error| {
-            tracing::warn!(seed = %name, %error, "a seed's name was not resolved");
-        });
-        addresses.unwrap_or_default()
-    };
-    let sent = handle.send(Command::Join(names.iter().map(resolve).collect()));
+fn tell(handle: &Handle<Command>, addresses: Vec<Vec<SocketAddr>>) -> bool {
+    let sent = handle.send(Command::Join(addresses));
     !matches!(sent, Err(rumormill_mio::HandleError::Stopped(_)))
 }
 
@@ -154,11 +184,11 @@ mod tests {
 
     #[test]
     fn addresses_need_no_resolving() {
-        let seeds: Vec<SeedAddr> = ["127.0.0.1:1", "seed.example.org:2", "[::1]:3"]
+        let seeds: Vec<Seed> = ["127.0.0.1:1", "seed.example.org:2", "[::1]:3", "_a._udp.b"]
             .map(|seed| seed.parse().unwrap())
             .into();
         let (addresses, names) = split(&seeds);
         assert_eq!(addresses.len(), 2);
-        assert_eq!(names, [seeds[1].clone()]);
+        assert_eq!(names, [seeds[1].clone(), seeds[3].clone()]);
     }
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+pub mod dns;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -83,10 +85,21 @@ impl Node {
 
     /// Starts a node with exactly these arguments.
     pub fn start_with(dir: &Dir, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(dir, name, &[], arguments)
+    }
+
+    /// Starts a node with exactly these arguments and these variables in its environment.
+    pub fn start_in(
+        dir: &Dir,
+        name: &str,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let out = dir.path().join(format!("{name}.out"));
         let log = dir.path().join(format!("{name}.log"));
         let mut process = binary()
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&log).unwrap())

@@ -10,8 +10,9 @@ use super::probe::type_of;
 use super::{Aim, Ending, Exchange, Node, Side, UserState};
 use crate::event::{Fact, StreamFailure};
 use crate::identity::{Channel, StreamId};
-use crate::member::{MemberId, MemberState, Record};
+use crate::member::{MemberId, MemberState};
 use crate::node::membership::alive_of;
+use crate::node::plausibility::Hearing;
 use crate::push_pull::versions_agree;
 use crate::wire::message::{NodeState, PushPullHeader, Refusal, WireState};
 use crate::wire::sections;
@@ -49,17 +50,24 @@ impl Node {
     }
 
     fn after_push_pull(&mut self, peer: SocketAddr, aim: Aim, sent: UserState, their_state: &[u8]) {
-        let Aim::Join { seed } = aim else { return };
-        self.seeds.remove(seed);
-        self.tell(Fact::SeedReached { seed });
+        match aim {
+            Aim::Join { seed } => {
+                self.seeds.remove(seed);
+                self.tell(Fact::SeedReached { seed });
+            }
+            Aim::Heal => self.stats.heals_answered += 1,
+            Aim::RestOfJoin | Aim::AntiEntropy => return,
+        }
+        let Some(member) = self.table.find_addr(peer) else { return };
+        let Some(record) = self.table.get(member) else { return };
         // A join begins with a stranger: what either side held back for that reason is exchanged
         // now that both know each other.
         let held_back = sent == UserState::Nothing && !self.channel_states.is_empty();
         let they_did = !their_state.starts_with(&sections::MAGIC);
-        if let Some(member) = self.table.find_addr(peer)
-            && self.table.get(member).is_some_and(Record::takes_envelopes)
-            && (held_back || they_did)
-        {
+        let is_more = record.takes_envelopes() && (held_back || they_did);
+        // Two that believed each other dead have only now been told, and have refuted by now.
+        let is_apart = !record.state.is_live();
+        if is_more || is_apart {
             self.push_pull_with(member, Aim::RestOfJoin);
         }
     }
@@ -124,7 +132,7 @@ impl Node {
         let joins = match exchange.side {
             Side::Peer => list.join,
             // A seed cannot choose whether our application is asked.
-            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. }),
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
         };
         if !(self.params.ask_merges && joins) {
             self.finish_exchange(exchange, list)?;
@@ -141,7 +149,7 @@ impl Node {
         exchange: Exchange,
         list: &PushPull<'_>,
     ) -> Result<(), StreamError> {
-        self.merge(exchange.peer, list)?;
+        self.merge(exchange, list)?;
         match exchange.side {
             Side::Peer => self.stats.push_pulls_served += 1,
             Side::Us { aim, sent } => {
@@ -161,23 +169,39 @@ impl Node {
     }
 
     /// Applies a peer's half of an exchange, all or nothing.
-    fn merge(&mut self, peer: SocketAddr, exchange: &PushPull<'_>) -> Result<(), StreamError> {
-        self.check_versions(exchange)?;
+    fn merge(&mut self, exchange: Exchange, list: &PushPull<'_>) -> Result<(), StreamError> {
+        self.check_versions(list)?;
         let mut states = Vec::new();
-        let sectioned = sections::read(exchange.user_state, |channel, bytes| {
+        let sectioned = sections::read(list.user_state, |channel, bytes| {
             states.push((channel, bytes));
         })?;
-        if sectioned.is_none() && !exchange.user_state.is_empty() {
-            states.push((Channel::BARE, exchange.user_state));
+        self.hear_serf(list.user_state);
+        if sectioned.is_none() && !list.user_state.is_empty() {
+            states.push((Channel::BARE, list.user_state));
         }
-        for node in exchange.nodes() {
-            self.merge_member(&node);
+        for node in list.nodes() {
+            let hearing = self.hearing(exchange, &node);
+            self.merge_member(&node, hearing);
         }
         for (channel, bytes) in states {
             let bytes = Bytes::copy_from_slice(bytes);
-            self.tell(Fact::PeerState { from: peer, channel, bytes, join: exchange.join });
+            let (from, join) = (exchange.peer, list.join);
+            self.tell(Fact::PeerState { from, channel, bytes, join });
         }
         Ok(())
+    }
+
+    /// How what a list says of a member has come here.
+    fn hearing(&self, exchange: Exchange, node: &NodeState<'_>) -> Hearing {
+        let about = self.table.find(&node.alive.node);
+        let is_speaker = |id| {
+            let record = self.table.get(id);
+            record.is_some_and(|record| record.addr.socket_addr() == exchange.peer)
+        };
+        match (exchange.side, about) {
+            (Side::Us { .. }, Some(id)) if id == self.me || is_speaker(id) => Hearing::FirstHand,
+            (Side::Us { .. } | Side::Peer, _) => Hearing::Hearsay,
+        }
     }
 }
 

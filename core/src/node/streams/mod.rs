@@ -23,6 +23,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -95,13 +96,15 @@ enum Aim {
     /// To bring what a join held back, when the seed has turned out to be one of ours. To its
     /// application it is part of the join.
     RestOfJoin,
+    /// To meet a peer again that was believed dead: two parts of a cluster become one.
+    Heal,
     /// To repair what gossip missed.
     AntiEntropy,
 }
 
 impl Aim {
     const fn is_join(self) -> bool {
-        matches!(self, Self::Join { .. } | Self::RestOfJoin)
+        matches!(self, Self::Join { .. } | Self::RestOfJoin | Self::Heal)
     }
 }
 
@@ -164,6 +167,13 @@ impl Streams {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.values().map(|stream| stream.deadline).min()
+    }
+
+    /// Gives lost time back.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        for stream in self.open.values_mut() {
+            stream.deadline += by;
+        }
     }
 
     fn overdue(&self, now: Instant) -> Option<StreamId> {
@@ -287,6 +297,18 @@ impl Node {
         if let Some(&member) = draw.first() {
             self.push_pull_with(member, Aim::AntiEntropy);
         }
+    }
+
+    /// Asks a member for its state, to hear it speak for itself.
+    pub(super) fn ask_in_person(&mut self, member: MemberId) {
+        self.push_pull_with(member, Aim::AntiEntropy);
+    }
+
+    /// Asks an address for its state, where a peer or a seed used to be.
+    pub(super) fn heal(&mut self, addr: SocketAddr) {
+        self.stats.heals_tried += 1;
+        let sent = self.state_form_for(self.table.find_addr(addr));
+        self.dial(addr, Role::PushPull { aim: Aim::Heal, sent }, Vec::new());
     }
 
     fn push_pull_with(&mut self, member: MemberId, aim: Aim) {

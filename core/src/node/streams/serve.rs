@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::exchange::state_form_of;
-use super::{Ending, Exchange, Node, Side};
-use crate::event::{Delivery, StreamFailure};
+use super::{Exchange, Node, Side};
+use crate::event::Delivery;
 use crate::identity::{Channel, StreamId};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Ack, Ping};
@@ -54,14 +54,14 @@ impl Node {
         peer: SocketAddr,
         exchange: PushPull<'_>,
     ) -> Result<Option<Exchange>, StreamError> {
-        // Our view goes out as it was before theirs came in, as memberlist does it.
+        // Our view goes out as it was before theirs came in, and whatever becomes of theirs, as
+        // memberlist does it: the initiator judges for itself.
         let mut answer = Vec::new();
         self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
         let answer = self.framed(answer);
         self.write_all(id, answer)?;
-        self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange).inspect_err(|&error| {
-            self.fail(id, StreamFailure::Answer(error), Ending::Close);
-        })
+        let merged = self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange);
+        merged.inspect_err(|_| self.stats.count_failed_stream())
     }
 
     fn on_reliable(&mut self, peer: SocketAddr, bytes: &[u8]) {

@@ -1,0 +1,1 @@
+// It lets Go take function declarations without bodies: see go:linkname.
