@@ -4,8 +4,8 @@ use rumormill::wire::keyring::{NONCE_LEN, SealError, Version};
 use rumormill::wire::lzw::{self, PACKET_UNPACKED_MAX};
 use rumormill::wire::message::{Compress, Message, MessageType};
 use rumormill::wire::packet::{
-    CRC_OVERHEAD, Checksum, Finish, Opener, PARTS_MAX, PacketError, PacketWriter, Protection,
-    put_label, split_label,
+    CRC_OVERHEAD, Checksum, Finish, Opener, PARTS_MAX, PacketError, PacketWriter, Parts,
+    Protection, open, put_label, split_label,
 };
 use rumormill::wire::{Reader, Sink, encoded_len};
 use rumormill::{Instant, Mode, Stats};
@@ -39,7 +39,10 @@ pub fn packet(datagram: &[u8], nodes: Nodes) {
 type Opened = Result<(Vec<Vec<u8>>, usize), PacketError>;
 
 fn opened(opener: &mut Opener, datagram: &[u8], protection: Protection<'_>) -> Opened {
-    let mut parts = opener.open(datagram, protection)?;
+    collected(opener.open(datagram, protection)?)
+}
+
+fn collected(mut parts: Parts<'_>) -> Opened {
     let found = parts.by_ref().map(<[u8]>::to_vec).collect();
     Ok((found, parts.cut_off()))
 }
@@ -48,6 +51,9 @@ fn layers(datagram: &[u8], label: &[u8]) -> Opened {
     let mut opener = Opener::default();
     let other = opener.open(datagram, Protection::label(b"another cluster")).map(drop);
     let plain = opened(&mut opener, datagram, Protection::label(label));
+    if !is_compressed(datagram) {
+        assert_eq!(open(datagram, label).and_then(collected), plain, "it needs no buffer");
+    }
     let Ok((found, cut_off)) = &plain else { return plain };
     assert!(label == b"another cluster" || other == Err(PacketError::LabelMismatch));
     assert!(found.len() + cut_off <= usize::from(u8::MAX), "a count is one byte");
@@ -97,8 +103,12 @@ fn protected(datagram: &[u8], label: &[u8], plain: &Opened) {
 /// Whether its message lies in it compressed.
 fn is_compressed(datagram: &[u8]) -> bool {
     let Ok((_, rest)) = split_label(datagram) else { return false };
-    let body =
-        if rest.first() == Some(&MessageType::HAS_CRC.0) { &rest[CRC_OVERHEAD..] } else { rest };
+    let body = match rest.split_first() {
+        Some((&kind, _)) if MessageType(kind) == MessageType::HAS_CRC => {
+            rest.get(CRC_OVERHEAD..).unwrap_or_default()
+        }
+        _ => rest,
+    };
     body.first() == Some(&MessageType::COMPRESS.0)
 }
 
