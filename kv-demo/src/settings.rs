@@ -92,7 +92,7 @@ pub fn base(preset: Preset) -> Config {
 pub fn window_ms(preset: Preset, topology: Topology, dim: u32) -> u64 {
     match (preset, topology) {
         (Preset::Seed, Topology::Bus | Topology::Ring) => 1_000,
-        (Preset::Seed, Topology::Hypercube) => match dim {
+        (Preset::Seed, _) => match dim {
             0..=2 => 200,
             3 => 500,
             4 => 1_000,

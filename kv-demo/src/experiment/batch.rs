@@ -164,7 +164,8 @@ fn message(label: &str, run: &Run, stage: Stage) -> String {
 fn line(label: &str, run: &RunFigures, floors: &[Floor]) -> String {
     let time = run.convergence_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
     let rate = run.convergence_rate;
-    let floor = floors.iter().find(|floor| (floor.topology, floor.dim) == (run.topology, run.dim));
+    let floor =
+        floors.iter().find(|floor| (floor.topology, floor.nodes) == (run.topology, run.nodes));
     let floor = floor.map_or(String::new(), |floor| format!(", floor {:.1} ms", floor.median_ms));
     format!("{label:<32} rate {rate:.2}, {time}{floor}")
 }

@@ -9,6 +9,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -24,7 +25,7 @@ use crate::config::Overrides;
 use crate::metrics::{MetricsError, Run, RunFigures, measure};
 use crate::node::control::{Order, Report};
 use crate::report::{Barrier, HostClock, offset_of};
-use crate::topology;
+use crate::topology::Graph;
 use crate::trace::{self, Trace, TraceError, TraceFormat};
 
 /// The key and value of the original experiment: they make its message 53 bytes long.
@@ -67,6 +68,8 @@ pub struct RunFile {
 pub struct RunPlan {
     /// What.
     pub file: RunFile,
+    /// Along which links.
+    pub graph: Arc<Graph>,
     /// What replaces the preset's numbers.
     pub overrides: Overrides,
     /// How the nodes write their traces.
@@ -304,10 +307,10 @@ fn come_up(
 ) -> Result<Vec<Addresses>, ClusterError> {
     let nodes = wait_bound(cluster)?;
     let clock = rumormill_mio::Clock::start();
-    let (run, barrier) = (plan.file.run, plan.file.barrier);
+    let barrier = plan.file.barrier;
     for index in 0..nodes.len() {
-        let ends = topology::neighbors(run.topology, run.dim, index);
-        let neighbors = ends.into_iter().map(|end| nodes[end].gossip).collect();
+        let ends = plan.graph.neighbors(index).iter();
+        let neighbors = ends.map(|&end| nodes[end].gossip).collect();
         cluster.order(
             index,
             &Order::Start {

@@ -22,7 +22,7 @@ use crate::agent::job::node_name;
 use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::sim_node::SimNode;
-use crate::topology::{self, Topology};
+use crate::topology::Graph;
 use crate::trace::TraceWriter;
 
 /// How often the world is looked at from outside, as a coordinator would.
@@ -133,19 +133,9 @@ impl TryFrom<String> for Delay {
 /// The time that a flood along the links needs: the longest of the shortest ways from the first
 /// node.
 #[must_use]
-pub fn floor(topology: Topology, dim: u32, delay: Delay) -> Duration {
-    let nodes = topology::node_count(dim);
-    let latency = delay.latency(nodes);
-    let mut reached: Vec<Option<Duration>> = vec![None; nodes];
-    let mut on_the_way = std::collections::BTreeSet::from([(Duration::ZERO, 0)]);
-    while let Some((after, index)) = on_the_way.pop_first() {
-        if reached[index].is_none() {
-            reached[index] = Some(after);
-            let ends = topology::neighbors(topology, dim, index).into_iter();
-            on_the_way.extend(ends.map(|end| (after + latency.between(index, end), end)));
-        }
-    }
-    reached.into_iter().flatten().max().unwrap_or_default()
+pub fn floor(graph: &Graph, delay: Delay) -> Duration {
+    let latency = delay.latency(graph.nodes());
+    graph.floor(0, |from, to| latency.between(from, to))
 }
 
 /// Carries out a run in virtual time and leaves its traces.
@@ -177,7 +167,7 @@ impl<'a> Play<'a> {
     fn new(plan: &'a RunPlan, conditions: WorldPlan) -> Self {
         let run = plan.file.run;
         let settings = Settings::new(run.preset, run.mode, plan.overrides);
-        let nodes = topology::node_count(run.dim);
+        let nodes = plan.graph.nodes();
         let latency = conditions.delay.latency(nodes);
         let seed = named_seed(conditions.seed, &super::label(&run));
         let network = Network { latency, ..Network::default() };
@@ -201,10 +191,10 @@ impl<'a> Play<'a> {
 
     /// Brings the cluster through the barrier.
     fn come_up(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
-        let (run, barrier) = (self.plan.file.run, self.plan.file.barrier);
+        let barrier = self.plan.file.barrier;
         let seed = self.world.addr(ProcessId::new(0));
         for id in self.world.ids() {
-            let mut config = self.config_of(run.topology, run.dim, id);
+            let mut config = self.config_of(id);
             config.push_pull_interval = Some(Duration::from_millis(barrier.push_pull_ms));
             config.retransmit_mult = barrier.retransmit_mult;
             let seeds = if id.index() == 0 { vec![] } else { vec![seed] };
@@ -224,7 +214,7 @@ impl<'a> Play<'a> {
             whole == size
         })?;
         for id in self.world.ids() {
-            let config = self.config_of(run.topology, run.dim, id);
+            let config = self.config_of(id);
             self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_params(now, params(config))));
         }
         self.wait("all nodes have no more to tell about members", |world| {
@@ -235,9 +225,9 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn config_of(&self, topology: Topology, dim: u32, id: ProcessId) -> Config {
-        let ends = topology::neighbors(topology, dim, id.index()).into_iter();
-        let neighbors = ends.map(|end| self.world.addr(ProcessId::new(end))).collect();
+    fn config_of(&self, id: ProcessId) -> Config {
+        let ends = self.plan.graph.neighbors(id.index()).iter();
+        let neighbors = ends.map(|&end| self.world.addr(ProcessId::new(end))).collect();
         Settings { neighbors, ..self.settings.clone() }.config()
     }
 
@@ -317,8 +307,13 @@ fn check_interrupt() -> Result<(), RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::Topology;
 
     const MS: Duration = Duration::from_millis(1);
+
+    fn graph(topology: Topology, dim: u32) -> Graph {
+        Graph::of_dim(topology, dim, 0).unwrap()
+    }
 
     #[test]
     fn delays_have_one_name_everywhere() {
@@ -340,11 +335,11 @@ mod tests {
         for (dim, cube, ring, bus) in
             [(2, 500, 500, 750), (6, 600, 1_250, 2_250), (10, 700, 13_250, 26_250)]
         {
-            assert_eq!(floor(Topology::Hypercube, dim, Delay::Thesis), cube * MS);
-            assert_eq!(floor(Topology::Ring, dim, Delay::Thesis), ring * MS);
-            assert_eq!(floor(Topology::Bus, dim, Delay::Thesis), bus * MS);
+            assert_eq!(floor(&graph(Topology::Hypercube, dim), Delay::Thesis), cube * MS);
+            assert_eq!(floor(&graph(Topology::Ring, dim), Delay::Thesis), ring * MS);
+            assert_eq!(floor(&graph(Topology::Bus, dim), Delay::Thesis), bus * MS);
         }
-        assert_eq!(floor(Topology::Hypercube, 6, Delay::Uniform(25)), 150 * MS);
-        assert_eq!(floor(Topology::Bus, 4, Delay::None), Duration::ZERO);
+        assert_eq!(floor(&graph(Topology::Hypercube, 6), Delay::Uniform(25)), 150 * MS);
+        assert_eq!(floor(&graph(Topology::Bus, 4), Delay::None), Duration::ZERO);
     }
 }

@@ -86,8 +86,10 @@ pub struct Barrier {
 pub struct Floor {
     /// The graph.
     pub topology: Topology,
-    /// Its dimension.
+    /// See [`dim_of`](crate::topology::dim_of).
     pub dim: u32,
+    /// How many nodes it has.
+    pub nodes: u32,
     /// Median of the repeats, in milliseconds.
     pub median_ms: f64,
     /// How often it was measured.
@@ -339,7 +341,13 @@ pub(crate) mod tests {
             }
         }
         let versions = BTreeMap::from([("kv-demo".to_owned(), "0.1.0".to_owned())]);
-        let floor = Floor { topology: Topology::Hypercube, dim: 4, median_ms: 0.42, repeats: 20 };
+        let floor = Floor {
+            topology: Topology::Hypercube,
+            dim: 4,
+            nodes: 16,
+            median_ms: 0.42,
+            repeats: 20,
+        };
         Results::new(versions, vec![floor], runs)
     }
 

@@ -5,6 +5,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Row, Table, TableStyle};
 use super::short::{range, short};
 use super::{Barrier, Floor, Header, Results};
 use crate::summary::GroupSummary;
+use crate::topology;
 
 /// Tables without frames: a rule below the header, blanks between columns.
 pub(crate) const STYLE: TableStyle =
@@ -140,8 +141,10 @@ fn title(section: &[&GroupSummary]) -> String {
     let repeats = range(section.iter().map(|group| group.repeats));
     let times = if repeats == "1" { "repeat" } else { "repeats" };
     format!(
-        "{} of dimension {}: {} nodes, {repeats} {times}, {}, preset {}",
-        group.topology, group.dim, group.nodes, group.runtime, group.preset
+        "{}, {repeats} {times}, {}, preset {}",
+        topology::title(group.topology, group.nodes as usize),
+        group.runtime,
+        group.preset
     )
 }
 
@@ -158,14 +161,17 @@ fn barrier_line(barrier: &Barrier) -> String {
 }
 
 fn floor_line(floor: &Floor, header: &Header) -> String {
-    let Floor { topology, dim, median_ms, repeats } = floor;
+    let Floor { topology, dim, nodes, median_ms, repeats } = floor;
+    let size = if nodes.is_power_of_two() { dim.to_string() } else { format!("of {nodes}") };
     let median = short(*median_ms);
     let place = match (header.world, header.hosts.is_empty()) {
-        (Some(_), _) => return format!("Floor of {topology} {dim} in this world: {median} ms.\n"),
+        (Some(_), _) => return format!("Floor of {topology} {size} in this world: {median} ms.\n"),
         (None, true) => "on this machine",
         (None, false) => "on these hosts",
     };
-    format!("Floor of {topology} {dim} {place}: {median} ms (a bare flood, median of {repeats}).\n")
+    format!(
+        "Floor of {topology} {size} {place}: {median} ms (a bare flood, median of {repeats}).\n"
+    )
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {
