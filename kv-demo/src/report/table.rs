@@ -70,6 +70,9 @@ pub(crate) fn names() -> [&'static str; COLUMNS.len()] {
 /// machine, and which figures may be too low.
 pub(crate) fn notes(results: &Results) -> Vec<String> {
     let mut notes = vec![LEGEND.to_owned()];
+    if !results.header.overrides.is_empty() {
+        notes.push(format!("With {}.\n", results.header.overrides.join(" ")));
+    }
     notes.extend(results.header.barrier.iter().map(barrier_line));
     let header = &results.header;
     notes.extend(header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
@@ -251,6 +254,13 @@ hypercube of dimension 4: 16 nodes, 3 repeats, udp, preset lan
         assert!(results.to_table().ends_with(line));
         results.header.calibrate.clear();
         assert!(!results.to_table().contains("Floor"));
+    }
+
+    #[test]
+    fn what_replaced_the_presets_numbers_is_told() {
+        let mut results = results();
+        results.header.overrides = vec!["--prune".into(), "off".into()];
+        assert!(results.to_table().contains("\nWith --prune off.\n"));
     }
 
     #[test]
