@@ -92,7 +92,7 @@ pub fn base(preset: Preset) -> Config {
 pub fn window_ms(preset: Preset, topology: Topology, dim: u32) -> u64 {
     match (preset, topology) {
         (Preset::Seed, Topology::Bus | Topology::Ring) => 1_000,
-        (Preset::Seed, Topology::Hypercube) => match dim {
+        (Preset::Seed, _) => match dim {
             0..=2 => 200,
             3 => 500,
             4 => 1_000,
@@ -146,6 +146,19 @@ fn apply(overrides: &Overrides, config: &mut Config) {
     }
     if let Some(interval) = overrides.push_pull_interval_ms {
         config.push_pull_interval = (interval > 0).then(|| millis(interval));
+    }
+    apply_switches(overrides, config);
+}
+
+/// What the switches of mode `matching` mean to the core: the one place that knows.
+fn apply_switches(overrides: &Overrides, config: &mut Config) {
+    let Overrides { immediate, prune, repair, floor, .. } = *overrides;
+    config.immediate = immediate.unwrap_or(config.immediate);
+    // Trees need it; who switches it off alone does not want to hear of trees.
+    config.prune = prune.unwrap_or(config.prune && config.immediate);
+    config.floor = floor.unwrap_or(config.floor);
+    if let Some(is_on) = repair {
+        config.repair = is_on.then(|| config.repair.unwrap_or_default());
     }
 }
 
