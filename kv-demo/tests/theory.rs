@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kv_demo::config::{Mode, Overrides, Phase, Preset};
-use kv_demo::experiment::{Continue, Delay, Keep, Options, Place, WorldPlan, run_all};
+use kv_demo::experiment::{Conditions, Continue, Delay, Keep, Options, Place, WorldPlan, run_all};
 use kv_demo::metrics::RunFigures;
 use kv_demo::report::Results;
 use kv_demo::summary::Statistics;
@@ -108,6 +108,7 @@ fn run(name: &str, topology: Topology, dim: u32, modes: &[Mode], repeats: u32) -
         preset: Preset::Thesis,
         override_words: overrides.words(),
         overrides,
+        conditions: Conditions::default(),
         window_ms: None,
         horizon_ms: 20_000,
         spacing_ms: 1,

@@ -1,11 +1,15 @@
 //! `kv-demo experiment`: what can be said about an experiment, and what it means.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use kv_demo::config::{Mode, Overrides, Preset};
-use kv_demo::experiment::{Continue, Delay, Keep, Options, Place, WorldPlan};
+use kv_demo::experiment::{
+    Churn, Conditions, Continue, Delay, Keep, Kill, MESSAGES_MAX, Options, Place, RATE_MAX,
+    WorldPlan,
+};
 use kv_demo::metrics::Runtime;
 use kv_demo::topology::{Graph, Source, SourceError, Topology, node_count};
 use kv_demo::trace::TraceFormat;
@@ -70,16 +74,19 @@ pub(crate) struct ExperimentArgs {
     #[arg(long)]
     runtime: Option<Runtime>,
     /// Where all chance comes from: in virtual time the same seed gives the same results, of
-    /// processes it decides about graphs that are drawn and no more [default: 1]
+    /// processes it decides about graphs that are drawn and who is killed [default: 1]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Virtual time only: how long datagrams travel, none, uniform:MS or thesis (25 ms inside and
     /// 250 ms between four contiguous groups)
     #[arg(long, value_name = "DELAY", default_value = "none")]
     delay: Delay,
-    /// Virtual time only: share of datagrams that are lost from the key's creation on, such as 5%
+    /// Virtual time only: share of datagrams that are lost from the first measured message on, such
+    /// as 5%
     #[arg(long, value_name = "P", default_value = "0")]
     loss: Ratio,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Run everything that the original's batch script ran; what is finished in --out already is
     /// not run again
     #[arg(long)]
@@ -105,6 +112,43 @@ pub(crate) struct ExperimentArgs {
     pub(crate) open: bool,
 }
 
+/// What is written into the clusters, and what is done to them meanwhile.
+#[derive(Clone, Copy, Debug, Args)]
+struct LoadArgs {
+    /// Messages before those that are measured
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(MESSAGES_MAX)))]
+    warm: u32,
+    /// Messages that are measured [default: 1, with --rate 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MESSAGES_MAX)))]
+    messages: Option<u32>,
+    /// Write so many messages per second, whether or not the former ones have arrived; otherwise one
+    /// after another
+    #[arg(long, value_name = "MSGS_PER_S", value_parser = rate)]
+    rate: Option<NonZeroU32>,
+    /// Kill nodes right before the first measured message, all at once: a share of them, a number of
+    /// them, or cut, the one or two that part the graph. Never the first, which writes
+    #[arg(long, value_name = "P%|N|cut")]
+    kill: Option<Kill>,
+    /// Virtual time only: from the first measured message on, this share of the nodes dies per minute,
+    /// one after another, and each comes back after 5 s without its memory
+    #[arg(long, value_name = "P%/min")]
+    churn: Option<Churn>,
+}
+
+impl LoadArgs {
+    fn conditions(self) -> Conditions {
+        let Self { warm, messages, rate, kill, churn } = self;
+        let messages = messages.unwrap_or(if rate.is_some() { 100 } else { 1 });
+        Conditions { warm, messages, rate, kill, churn }
+    }
+}
+
+/// Reads a number of messages per second.
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= RATE_MAX);
+    rate.ok_or_else(|| format!("`{text}` is no rate: use 1 to {RATE_MAX} messages per second"))
+}
+
 /// A list of runs with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Suite {
@@ -118,6 +162,11 @@ pub(crate) enum WrongPlace {
     /// Only the simulator can obey it.
     #[error("{0} is for virtual time only: add --runtime sim, or leave it out")]
     NotForProcesses(&'static str),
+    /// The original's log does not say which message a copy is of.
+    #[error(
+        "--trace-format thesis tells one message only: leave --warm, --messages and --rate out"
+    )]
+    NoIds,
     /// Virtual time passes on one host.
     #[error("--hosts is for processes: add --runtime udp, or leave it out")]
     NotForWorlds,
@@ -182,6 +231,10 @@ impl ExperimentArgs {
     /// [`WrongFlags`], also for a flag that the nodes, being where they are, cannot obey.
     pub(crate) fn options(&self) -> Result<Options, WrongFlags> {
         let place = self.place()?;
+        let Conditions { warm, messages, .. } = self.load.conditions();
+        if self.trace_format == TraceFormat::Thesis && warm + messages > 1 {
+            return Err(WrongPlace::NoIds.into());
+        }
         let is_suite = self.suite.is_some();
         let repeats = match (self.suite, self.quick) {
             (Some(Suite::Thesis), _) => 20,
@@ -203,6 +256,7 @@ impl ExperimentArgs {
             preset: self.preset,
             overrides,
             override_words: overrides.words(),
+            conditions: self.load.conditions(),
             window_ms: self.window.map(u64::from),
             horizon_ms: self.horizon.into(),
             spacing_ms: self.spacing.into(),
@@ -236,7 +290,7 @@ impl ExperimentArgs {
 
     /// Whether the seed decides about anything that processes do.
     fn draws(&self) -> bool {
-        self.topology.iter().any(Source::is_drawn)
+        self.load.kill.is_some() || self.topology.iter().any(Source::is_drawn)
     }
 
     fn seed(&self) -> u64 {
@@ -262,6 +316,9 @@ impl ExperimentArgs {
                 Err(WrongPlace::NotForProcesses("--delay"))
             }
             Runtime::Udp if loss_ppm != 0 => Err(WrongPlace::NotForProcesses("--loss")),
+            Runtime::Udp if self.load.churn.is_some() => {
+                Err(WrongPlace::NotForProcesses("--churn"))
+            }
             Runtime::Udp => Ok(Place::Processes),
         }
     }

@@ -182,7 +182,7 @@ impl Flooder {
                     control::report(&Report::Linked);
                 }
                 Ok(Order::Flood { round }) => self.flood(round, None),
-                Ok(Order::Settle) => {}
+                Ok(Order::Settle | Order::Mark) => {}
                 Ok(Order::Finish) | Err(_) => break,
             }
         }

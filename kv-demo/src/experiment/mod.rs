@@ -3,6 +3,7 @@
 mod batch;
 mod clock;
 mod cluster;
+mod conditions;
 mod crew;
 pub mod flood;
 mod hosts;
@@ -10,6 +11,7 @@ mod interrupt;
 mod link;
 mod page;
 pub mod run;
+mod spread;
 pub mod virtual_run;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,9 @@ use indicatif::ProgressBar;
 use thiserror::Error;
 
 pub use cluster::{Cluster, ClusterError, Site};
+pub use conditions::{
+    BadChurn, BadKill, Churn, Conditions, Kill, KillError, MESSAGES_MAX, RATE_MAX,
+};
 pub use crew::Crew;
 pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
 pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts};
@@ -63,6 +68,8 @@ pub struct Options {
     pub overrides: Overrides,
     /// The same, in the words of the command line, for the nodes.
     pub override_words: Vec<String>,
+    /// What is written into the clusters, and what is done to them.
+    pub conditions: Conditions,
     /// How long copies are counted, in milliseconds; `None` takes the preset's.
     pub window_ms: Option<u64>,
     /// How long a run waits for the last receipt, in milliseconds.
@@ -172,6 +179,9 @@ pub enum ExperimentError {
     /// The links of a run cannot be known again.
     #[error(transparent)]
     Graph(#[from] SourceError),
+    /// Nobody can be killed like that.
+    #[error(transparent)]
+    Kill(#[from] KillError),
     /// There is nothing to report.
     #[error("{}: no runs in there: name the folder that an experiment wrote", dir.display())]
     NoRuns {
@@ -198,13 +208,13 @@ pub enum ExperimentError {
 ///
 /// [`ExperimentError`]; runs that were finished stay, and no process is left.
 pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentError> {
-    check(options)?;
+    let plans = plans(options)?;
+    check(options, plans.first())?;
     if options.go_on == Continue::Never && run_dirs(&options.out).is_ok() {
         return Err(ExperimentError::Occupied { out: options.out.clone() });
     }
     create_dir(&options.out)?;
     write_graphs(options)?;
-    let plans = plans(options);
     let bar = progress_bar(plans.len());
     let figures;
     let floors;
@@ -293,7 +303,8 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
         let failed = |error| ExperimentError::Run { label: label(), error };
-        figures.push(run::measure_again(run_dir).map_err(failed)?);
+        let graph = read_graph(dir, &run::read_run_file(run_dir).map_err(failed)?.run)?;
+        figures.extend(run::measure_again(run_dir, &graph).map_err(failed)?);
     }
     let shared = shared(run_dirs.iter().map(PathBuf::as_path))?;
     write_results(dir, read_floors(dir), figures, shared)
@@ -301,6 +312,7 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
 
 /// What the runs of an experiment share, beside their figures.
 struct Shared {
+    conditions: Option<Conditions>,
     overrides: Vec<String>,
     barrier: Option<Barrier>,
     world: Option<WorldPlan>,
@@ -315,7 +327,9 @@ fn shared<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Shared, Experi
         let file = run::read_run_file(dir);
         files.push(file.map_err(|error| ExperimentError::Run { label: label(), error })?);
     }
+    let conditions = report::common(files.iter().map(|file| file.conditions));
     Ok(Shared {
+        conditions: conditions.filter(|conditions| *conditions != Conditions::default()),
         overrides: report::common(files.iter().map(|file| file.overrides.clone()))
             .unwrap_or_default(),
         barrier: report::common(files.iter().map(|file| file.barrier)),
@@ -345,6 +359,7 @@ fn write_results(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
+    results.header.conditions = shared.conditions;
     results.header.overrides = shared.overrides;
     results.header.barrier = shared.barrier;
     results.header.world = shared.world;
@@ -430,12 +445,12 @@ fn nodes_of(graph: &Graph) -> u32 {
 }
 
 /// The parameters of the nodes are checked before the first process starts.
-fn check(options: &Options) -> Result<(), ExperimentError> {
+fn check(options: &Options, first: Option<&RunPlan>) -> Result<(), ExperimentError> {
     for &mode in &options.modes {
         let (preset, overrides) = (options.preset, options.overrides);
         Settings::new(preset, mode, overrides).params()?;
     }
-    if let Some(plan) = plans(options).first() {
+    if let Some(plan) = first {
         metrics::check_numbers(&plan.file.run).map_err(ExperimentError::Numbers)?;
     }
     let smallest = options.graphs.iter().map(|graph| graph.nodes()).min();
@@ -461,16 +476,20 @@ fn barrier(options: &Options) -> Barrier {
 }
 
 /// The runs, repeat by repeat, so that what drifts on the machine drifts through all modes alike.
-fn plans(options: &Options) -> Vec<RunPlan> {
+fn plans(options: &Options) -> Result<Vec<RunPlan>, ExperimentError> {
     let mut plans = Vec::new();
     for graph in &options.graphs {
         for repeat in 0..options.repeats {
+            let kill = options.conditions.kill;
+            let victims = kill.map(|kill| kill.victims(graph, options.seed, repeat)).transpose()?;
+            let victims = victims.unwrap_or_default();
             for &mode in &options.modes {
-                plans.push(plan(options, graph, mode, repeat));
+                let plan = plan(options, graph, mode, repeat);
+                plans.push(RunPlan { victims: victims.clone(), ..plan });
             }
         }
     }
-    plans
+    Ok(plans)
 }
 
 fn plan(options: &Options, graph: &Arc<Graph>, mode: Mode, repeat: u32) -> RunPlan {
@@ -500,9 +519,12 @@ fn plan(options: &Options, graph: &Arc<Graph>, mode: Mode, repeat: u32) -> RunPl
         asked_hosts: options.hosts.as_ref().map(|plan| plan.hosts.clone()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         world: options.place.world(),
+        conditions: options.conditions,
+        outages: Vec::new(),
         hosts: Vec::new(),
     };
-    RunPlan { file, graph: Arc::clone(graph), overrides, trace_format: options.trace_format, dir }
+    let (graph, trace_format) = (Arc::clone(graph), options.trace_format);
+    RunPlan { file, graph, victims: Vec::new(), overrides, trace_format, dir }
 }
 
 fn label(run: &Run) -> String {

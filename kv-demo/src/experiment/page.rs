@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::run::{self, RunError, RunFile};
 use super::{ExperimentError, read_graph, run_dirs};
-use crate::metrics::{RunFigures, history};
+use crate::metrics::{RunFigures, history_of};
 use crate::page::{self, Shown};
 use crate::report::{self, Results};
 use crate::topology::Graph;
@@ -41,7 +41,8 @@ fn show<'a>(
     if traces.len() < file.run.nodes as usize && run::is_finished(dir) {
         return Ok(None);
     }
-    let history = history(&file.run, &traces)
+    let scene = run::scene(file, Some(graph));
+    let history = history_of(&file.run, &scene, &traces, figures.delivery.message)
         .map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
         .map_err(of(dir))?;
     Ok(Some(Shown { figures, history, links: graph.edges() }))

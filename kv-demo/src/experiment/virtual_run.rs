@@ -1,12 +1,14 @@
 //! One run in the simulator's virtual time: the same start, barrier, write, window and traces as
 //! with processes, and the very same nodes.
 
+mod spread;
+
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::fs;
 
-use bytes::Bytes;
 use rumormill::{Config, Instant, Params};
 use rumormill_sim::chance::{Chance, Part, named_seed};
 use rumormill_sim::{Latency, Network, ProcessId, Ratio, Spawn, World};
@@ -15,15 +17,15 @@ use thiserror::Error;
 
 use super::cluster::ClusterError;
 use super::interrupt::is_interrupted;
-use super::run::{
-    BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_paths, write_run_file,
-};
+use super::run::{BARRIER_MAX, RunError, RunFile, RunPlan, Stage, trace_paths, write_run_file};
 use crate::agent::job::node_name;
+use crate::metrics::Outage;
 use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::sim_node::SimNode;
 use crate::topology::Graph;
 use crate::trace::TraceWriter;
+use spread::{Receipts, Turnover};
 
 /// How often the world is looked at from outside, as a coordinator would.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -39,7 +41,7 @@ pub struct WorldPlan {
     pub seed: u64,
     /// How long datagrams travel.
     pub delay: Delay,
-    /// Share of datagrams that are lost from the creation of the key on, in parts per million.
+    /// Share of datagrams that are lost from the first measured message on, in parts per million.
     pub loss_ppm: u32,
 }
 
@@ -160,6 +162,11 @@ struct Play<'a> {
     settings: Settings,
     world: World<SimNode>,
     chance: Chance,
+    receipts: Receipts,
+    turnover: Option<Turnover>,
+    /// Who is down, with its trace.
+    dead: BTreeMap<ProcessId, SimNode>,
+    outages: Vec<Outage>,
 }
 
 impl<'a> Play<'a> {
@@ -186,7 +193,17 @@ impl<'a> Play<'a> {
             let label = node_name(number);
             world.act(id, |ctl, app| app.adopt(ctl.now(), ctl.node(), &label));
         }
-        Self { plan, conditions, settings, world, chance: Chance::child(seed, Part::Workload) }
+        Self {
+            plan,
+            conditions,
+            settings,
+            world,
+            chance: Chance::child(seed, Part::Workload),
+            receipts: Receipts::default(),
+            turnover: None,
+            dead: BTreeMap::new(),
+            outages: Vec::new(),
+        }
     }
 
     /// Brings the cluster through the barrier.
@@ -248,47 +265,21 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Writes the key and lets window and horizon pass.
-    fn spread(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
-        let run = self.plan.file.run;
-        // The end of the barrier lies close behind somebody's tick; the key must not.
-        let part = self.chance.below_duration(Duration::from_millis(run.interval_ms));
-        self.world.run_for(part);
-        self.world.network_mut().loss = self.conditions.loss();
-        let (key, value) = KEY_AND_VALUE;
-        let written = self.world.act(ProcessId::new(0), |ctl, app| {
-            app.write(ctl, key.as_bytes(), Some(Bytes::from_static(value.as_bytes())))
-        });
-        written.map_err(|error| RunError::Write(error.to_string()))?;
-        let created = self.world.now();
-        let window_ends = created + Duration::from_millis(run.window_ms) + MARGIN;
-        let horizon_ends = created + Duration::from_millis(run.horizon_ms);
-        let (size, mut infected) = (self.world.size(), 0);
-        while self.world.now() < window_ends || (infected < size && self.world.now() < horizon_ends)
-        {
-            check_interrupt()?;
-            self.world.run_for(LOOK_EVERY);
-            infected = self.infected();
-            progress(if infected < size { Stage::Spreading(infected) } else { Stage::Watching });
-        }
-        Ok(())
-    }
-
-    fn infected(&self) -> usize {
-        let has = |id| self.world.app(id).is_some_and(SimNode::has_rumor);
-        self.world.ids().filter(|&id| has(id)).count()
-    }
-
     fn write_traces(mut self) -> Result<(), RunError> {
-        for id in self.world.ids() {
+        let live: Vec<ProcessId> =
+            self.world.ids().filter(|&id| self.world.app(id).is_some()).collect();
+        for id in live {
             self.world.act(id, |ctl, app| app.end(ctl.now(), ctl.node()));
         }
+        let ids = self.world.ids();
         let paths = trace_paths(&self.plan.dir, &self.plan.file.run);
-        for (app, path) in self.world.into_apps().into_iter().zip(paths) {
+        for ((id, app), path) in ids.zip(self.world.into_apps()).zip(paths) {
+            let app = app.or_else(|| self.dead.remove(&id));
             let bytes = app.and_then(SimNode::into_trace).unwrap_or_default();
             fs::write(&path, bytes).map_err(RunError::files(&path))?;
         }
-        Ok(())
+        let file = RunFile { outages: self.outages, ..self.plan.file.clone() };
+        write_run_file(&self.plan.dir, &file)
     }
 }
 

@@ -138,7 +138,7 @@ impl Network {
             .groups
             .iter()
             .filter_map(|group| {
-                Some((*group, shown.iter().find(|run| is_repeat(run.figures, group))?))
+                Some((*group, shown.iter().find(|run| group.sums_up(run.figures))?))
             })
             .collect();
         let (_, Shown { figures, links, .. }) = runs.first()?;
@@ -190,22 +190,16 @@ fn is_drawable(group: &GroupSummary) -> bool {
     is_whole && group.nodes >= 2 && group.nodes <= NODES_MAX
 }
 
-fn is_repeat(run: &RunFigures, group: &GroupSummary) -> bool {
-    (run.topology, run.dim, run.nodes, run.mode)
-        == (group.topology, group.dim, group.nodes, group.mode)
-        && (run.overlay, run.runtime, run.preset) == (group.overlay, group.runtime, group.preset)
-}
-
 fn repeats_of<'a>(
     group: &GroupSummary,
     results: &'a Results,
 ) -> impl Iterator<Item = &'a RunFigures> {
-    results.runs.iter().filter(|run| is_repeat(run, group))
+    results.runs.iter().filter(|run| group.sums_up(run))
 }
 
 /// Which networks are not replayed, as a paragraph; empty when all are.
 fn left_out(results: &Results, shown: &[Shown<'_>]) -> String {
-    let is_shown = |group: &GroupSummary| shown.iter().any(|run| is_repeat(run.figures, group));
+    let is_shown = |group: &GroupSummary| shown.iter().any(|run| group.sums_up(run.figures));
     let sections = sections(results);
     let left_out: Vec<&str> = sections
         .iter()

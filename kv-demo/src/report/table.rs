@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Row, Table, TableStyle};
 
 use super::short::{range, short};
-use super::{Barrier, Floor, Header, Results};
+use super::{Barrier, Floor, Header, Results, delivery};
 use crate::summary::GroupSummary;
 use crate::topology;
 
@@ -12,9 +12,9 @@ pub(crate) const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A column: its name in two lines, and the blanks before it. Groups of columns stand apart.
-struct Column {
-    name: &'static str,
-    blanks: u16,
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) blanks: u16,
 }
 
 const COLUMNS: [Column; 12] = [
@@ -69,7 +69,8 @@ pub(crate) fn names() -> [&'static str; COLUMNS.len()] {
 /// What stands below the table: what its columns mean, how nodes came up, the floors of the
 /// machine, and which figures may be too low.
 pub(crate) fn notes(results: &Results) -> Vec<String> {
-    let mut notes = vec![LEGEND.to_owned()];
+    let mut notes = vec![LEGEND.to_owned(), delivery::LEGEND.to_owned()];
+    notes.extend(delivery::conditions(results));
     if !results.header.overrides.is_empty() {
         notes.push(format!("With {}.\n", results.header.overrides.join(" ")));
     }
@@ -79,6 +80,7 @@ pub(crate) fn notes(results: &Results) -> Vec<String> {
     notes.extend(header.calibrate.iter().map(|floor| floor_line(floor, header)));
     notes.extend(header.hosts.iter().map(super::clocks::line));
     let groups = sections(results).into_iter().flat_map(|section| section.groups);
+    notes.extend(delivery::unreached(results));
     notes.extend(groups.filter_map(incomplete_line));
     notes
 }
@@ -86,29 +88,35 @@ pub(crate) fn notes(results: &Results) -> Vec<String> {
 /// Renders for a terminal of 100 columns; [`short`] keeps every cell narrow enough for it.
 pub(super) fn render(results: &Results) -> String {
     let sections = sections(results);
-    let groups: Vec<&GroupSummary> =
-        sections.iter().flat_map(|section| section.groups.iter().copied()).collect();
-    let table = grid(&groups);
-    let mut lines = table.lines();
-    // The grid knows no rows across all columns, so headings go between its lines afterwards.
-    let mut out: Vec<String> = lines.by_ref().take(HEADER_LINES).collect();
-    for section in sections {
-        out.push(section.title);
-        out.extend(lines.by_ref().take(section.groups.len()));
-    }
-    let mut text: String = out.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    let groups = sections.iter().flat_map(|section| section.groups.iter().copied());
+    let table = grid(&COLUMNS, groups.map(|group| cells(group).to_vec()).collect());
+    let mut text = under_headings(&table, &sections);
+    text.push('\n');
+    text.push_str(&delivery::render(&sections));
     text.push('\n');
     text.extend(notes(results));
     text
 }
 
-fn grid(groups: &[&GroupSummary]) -> Table {
+/// A table with the title of each section above its rows.
+pub(super) fn under_headings(table: &Table, sections: &[Section<'_>]) -> String {
+    let mut lines = table.lines();
+    // The grid knows no rows across all columns, so headings go between its lines afterwards.
+    let mut out: Vec<String> = lines.by_ref().take(HEADER_LINES).collect();
+    for section in sections {
+        out.push(section.title.clone());
+        out.extend(lines.by_ref().take(section.groups.len()));
+    }
+    out.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+pub(super) fn grid(columns: &[Column], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(STYLE).set_header(names().map(Cell::new));
-    table.add_rows(groups.iter().map(|group| Row::from(cells(group))));
+    table.load_style(STYLE).set_header(columns.iter().map(|column| Cell::new(column.name)));
+    table.add_rows(rows.into_iter().map(Row::from));
     for (index, column) in table.column_iter_mut().enumerate() {
         // The style puts a blank between columns; the first one is the heading's indentation.
-        let blanks = COLUMNS[index].blanks;
+        let blanks = columns[index].blanks;
         column.set_padding((if index == 0 { blanks } else { blanks - 1 }, 0));
         if index > 0 {
             column.set_cell_alignment(CellAlignment::Right);
@@ -188,7 +196,7 @@ fn incomplete_line(group: &GroupSummary) -> Option<String> {
 }
 
 /// A dash for a figure that no repeat has.
-fn cell(figure: Option<f64>) -> String {
+pub(super) fn cell(figure: Option<f64>) -> String {
     figure.map_or_else(|| "–".to_owned(), short)
 }
 
