@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use bytes::Bytes;
-use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId, Stats};
+use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId};
 
 use crate::config::Mode;
 use crate::replica::{Replica, WriteError};
@@ -244,31 +244,21 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("rumor_copies_tick", stats.rumor_copies_tick),
         ("rumor_copies_forwarded", stats.rumor_copies_forwarded),
         ("rumor_copies_piggybacked", stats.rumor_copies_piggybacked),
+        ("rumor_copies_grafted", stats.rumor_copies_grafted),
+        ("rumor_copies_pulled", stats.rumor_copies_pulled),
         ("rumors_dropped", stats.rumors_dropped),
+        ("control_sent", stats.control_sent),
+        ("control_bytes_sent", stats.control_bytes_sent),
+        ("eager_flips", stats.eager_flips),
+        ("grafts_sent", stats.grafts_sent),
+        ("prunes_sent", stats.prunes_sent),
         ("probes_failed", stats.probes_failed),
         ("refutations", stats.refutations),
         ("lag_max_us", u64::try_from(stats.lag_max.as_micros()).unwrap_or(u64::MAX)),
     ];
-    let counters = counters.into_iter().chain(tree_counters(stats));
-    counters.map(|(name, value)| (name.to_owned(), value)).collect()
+    counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What the core counts about links that carry copies or ids: the one place that knows.
-const fn tree_counters(stats: &Stats) -> [(&'static str, u64); 7] {
-    // The core's fields, as they come: `stats.` and the name.
-    let _ = stats;
-    [
-        ("rumor_copies_grafted", 0),
-        ("rumor_copies_pulled", 0),
-        ("control_sent", 0),
-        ("control_bytes_sent", 0),
-        ("eager_flips", 0),
-        ("grafts_sent", 0),
-        ("prunes_sent", 0),
-    ]
-}
-
-// `Cause::Control` will be `Why::Control`, and `Cause::Repair` will be `Why::Repair`.
 const fn why(cause: Cause) -> Why {
     match cause {
         Cause::Tick => Why::Tick,
@@ -278,6 +268,8 @@ const fn why(cause: Cause) -> Why {
         Cause::ProbeRequest => Why::Ask,
         Cause::Ack => Why::Ack,
         Cause::Nack => Why::Nack,
+        Cause::Repair => Why::Repair,
+        Cause::Control => Why::Control,
         Cause::Direct => Why::Other,
     }
 }

@@ -187,10 +187,10 @@ pub enum Why {
     Ask,
     /// A probe's answer, passed on.
     Relay,
-    /// To keep links and repairs going.
-    Control,
-    /// In answer to who lacked it.
+    /// Somebody asked for it, because only its id had come.
     Repair,
+    /// Ids and wishes of the overlay, and no rumour.
+    Control,
     /// Anything else.
     Other,
 }
