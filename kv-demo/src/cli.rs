@@ -168,7 +168,8 @@ pub(crate) struct KnobArgs {
     /// --neighbor
     #[arg(long, default_value = "static", hide_default_value = true)]
     overlay: Links,
-    /// Mode matching: whether rumours are forwarded the moment they arrive; off, ticks send them
+    /// Mode matching: whether rumours are forwarded the moment they arrive; off, ticks send
+    /// them, and nothing is pruned unless --prune says so
     #[arg(long, value_name = "on|off")]
     immediate: Option<Switch>,
     /// Mode matching: whether links that bring duplicates carry ids only from then on, so that a

@@ -10,6 +10,9 @@ use std::process::Command;
 use common::{Dir, binary, refusal};
 use serde_json::Value;
 
+/// Nothing but the topology's links.
+const LINKS_ALONE: [&str; 4] = ["--repair", "off", "--floor", "off"];
+
 fn results(command: &mut Command) -> Value {
     let output = command.args(["--format", "json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -96,8 +99,9 @@ fn messages_at_a_rate_do_not_wait_for_each_other() {
 #[test]
 fn a_cut_vertex_of_a_bus_cuts_off_what_is_behind_it_and_the_report_names_it() {
     let dir = Dir::new("cut");
-    let flags = ["--topology", "bus", "--dim", "3", "--kill", "cut", "--floor", "off"];
-    let object = results(&mut simulated(dir.path(), &flags));
+    let flags = ["--topology", "bus", "--dim", "3", "--kill", "cut"];
+    // Links alone: repair asks anybody, and the floor leads around.
+    let object = results(simulated(dir.path(), &flags).args(LINKS_ALONE));
     let row = &rows(&object)[0];
     assert_eq!((&row["live"], &row["parts"]), (&7.into(), &2.into()), "{row}");
     let run: Value = serde_json::from_str(
@@ -117,6 +121,18 @@ fn a_cut_vertex_of_a_bus_cuts_off_what_is_behind_it_and_the_report_names_it() {
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("Load and faults: --kill cut."), "{table}");
     assert!(table.contains(&format!("of 2 parts, cut off: {part} ({count}).")), "{table}");
+}
+
+#[test]
+fn repair_or_the_floor_reaches_what_a_cut_leaves_alone() {
+    for without in ["--repair", "--floor"] {
+        let dir = Dir::new("uncut");
+        let flags = ["--topology", "bus", "--dim", "3", "--kill", "cut", "--warm", "3"];
+        let object = results(simulated(dir.path(), &flags).args([without, "off"]));
+        let row = &rows(&object)[0];
+        let found = (&row["parts"], &row["reliability"]);
+        assert_eq!(found, (&2.into(), &1.0.into()), "{without}: {row}");
+    }
 }
 
 #[test]
@@ -189,9 +205,8 @@ fn who_churns_comes_back_and_gets_what_is_written_then() {
 #[test]
 fn processes_are_killed_and_spread_several_messages() {
     let dir = Dir::new("kill-processes");
-    let flags =
-        ["--kill", "cut", "--seed", "3", "--floor", "off", "--warm", "2", "--messages", "2"];
-    let object = results(&mut processes(dir.path(), &flags));
+    let flags = ["--kill", "cut", "--seed", "3", "--warm", "2", "--messages", "2"];
+    let object = results(processes(dir.path(), &flags).args(LINKS_ALONE));
     let rows = rows(&object);
     assert_eq!(rows.len(), 2);
     for row in rows {

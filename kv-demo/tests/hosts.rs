@@ -167,7 +167,7 @@ fn a_host_with_another_version_is_named_with_both() {
     let text = refusal(&mut small(&dir, &b_does(&dir, hello), &[]));
     let own = env!("CARGO_PKG_VERSION");
     assert!(text.starts_with("host b: has kv-demo 0.0.1 (protocol 7)"), "{text}");
-    assert!(text.contains(&format!("this is {own} (protocol 1)")), "{text}");
+    assert!(text.contains(&format!("this is {own} (protocol 2)")), "{text}");
     wait_no_orphans(&dir);
 }
 

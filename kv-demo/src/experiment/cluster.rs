@@ -210,7 +210,11 @@ impl<'a> Cluster<'a> {
         match &mut self.children {
             // They were written there.
             Kept::Here { .. } => Ok(()),
-            Kept::There(crew) => crew.collect(dir),
+            Kept::There(crew) => {
+                crew.collect(dir)?;
+                // Of whoever was killed before it wrote anything out, nothing comes.
+                self.killed.iter().try_for_each(|&index| crew.begin_trace(index, dir))
+            }
         }
     }
 
