@@ -171,7 +171,8 @@ impl Node {
         }
         let newcomer = record.is_none_or(|record| !record.state.is_live());
         let must_ask = newcomer && self.params.ask_joins && approval == Approval::Needed;
-        match (judge_alive(record, subject, claim, self.reclaim(), self.now), known) {
+        let reclaim = self.reclaim(record, claim);
+        match (judge_alive(record, subject, claim, reclaim, self.now), known) {
             (AliveVerdict::Insert | AliveVerdict::Update, _) if must_ask => self.ask_join(claim),
             (AliveVerdict::Insert, None) => self.insert_member(claim),
             (AliveVerdict::Update, Some(id)) => self.update_member(id, claim),
@@ -182,9 +183,11 @@ impl Node {
         }
     }
 
-    fn reclaim(&self) -> Reclaim {
-        // Whoever is wrongly said to have left has as long to contradict as a suspect has.
-        let left_after = self.suspicion_bounds().min;
+    fn reclaim(&self, known: Option<&Record>, claim: &Claim<'_>) -> Reclaim {
+        // Whoever is wrongly said to have left has as long to contradict as a suspect has. Most claims
+        // are nothing of the kind, and the formula has a logarithm in it.
+        let takes_over = known.is_some_and(|known| known.addr != claim.addr);
+        let left_after = if takes_over { self.suspicion_bounds().min } else { Duration::ZERO };
         Reclaim { dead_after: self.params.reclaim_after, left_after }
     }
 
