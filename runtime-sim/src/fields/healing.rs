@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rumormill::{Config, MemberState, Verdict as Answer};
+use rumormill::{Config, MemberState};
 
 use super::cast::{
     CALENDAR, SECOND, Witness, all_see, cluster, cluster_of, id, join, params, part, reconfigure,
@@ -180,41 +180,4 @@ fn moved(seed: u64, config: &Config) -> (u64, Figure) {
     });
     let conflicts = world.ids().filter_map(|id| world.node(id)).map(|node| node.stats().conflicts);
     (conflicts.sum(), Figure::Time(arrived))
-}
-
-pub(super) const REFUSED_JOIN: Field = Field {
-    name: "refused-join",
-    reports: "memberlist #132",
-    story: "a member refuses the merge with a node that joins; the node does not notice, and tells the \
-            others of itself",
-    measure: "members that take it in",
-    run: |seed| {
-        let strict = Config { ask_merges: true, ask_joins: true, ..Config::lan() };
-        let (refused, ours) = refused_join(seed, &strict);
-        let lax = Config { ask_merges: true, ..Config::lan() };
-        let (_, theirs) = refused_join(seed, &lax);
-        Verdict {
-            arose: ("refusals", refused),
-            with: "`ask_merges`, `ask_joins`",
-            ours,
-            bar: Figure::Count(0),
-            contrast: Contrast::Run { with: "`ask_merges` alone", figure: theirs },
-        }
-    },
-};
-
-fn refused_join(seed: u64, config: &Config) -> (u64, Figure) {
-    let mut world: World<Witness> = cluster(seed, 3, &Config::lan());
-    let members: Vec<_> = world.ids().collect();
-    for &process in &members {
-        world.act(process, |_, app| app.policy = Some(Answer::Refuse));
-    }
-    reconfigure(&mut world, config);
-    let stranger = world.spawn(Spawn::numbered(3, params(Config::lan())), Witness::default());
-    join(&mut world, stranger, id(0));
-    world.run_for(60 * SECOND);
-    let taken_in = members.iter().filter(|&&member| sees(&world, member, stranger)).count();
-    let nodes = members.iter().filter_map(|&member| world.node(member));
-    let refused = nodes.map(|node| node.stats().merges_refused).sum();
-    (refused, Figure::Count(taken_in as u64))
 }
