@@ -106,7 +106,8 @@ pub enum Fact {
         /// Where it was.
         addr: SocketAddr,
     },
-    /// A dead or left member was forgotten.
+    /// A dead or left member was forgotten: see
+    /// [`Config::remember_dead`](crate::Config::remember_dead).
     Reaped {
         /// Who.
         name: NodeName,

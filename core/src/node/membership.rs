@@ -11,13 +11,13 @@ use super::{Leaving, Node};
 use crate::event::Fact;
 use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
-    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
-    Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
+    AccusationVerdict, AliveVerdict, Claim, Keep, MemberId, MemberState, Reclaim, Record, Rtt,
+    Subject, Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
+use crate::wire::message::{Accusation, Alive, MessageType, NodeAddr, NodeState, WireState};
 use crate::wire::msgpack::Blob;
 use crate::wire::{Full, PORTS_SINCE, Sink, encoded_len};
 
@@ -265,6 +265,7 @@ impl Node {
 
     fn insert_member(&mut self, claim: &Claim<'_>) {
         let Ok(name) = NodeName::new(claim.name) else { return };
+        self.clear_graves(claim.addr, true);
         let record = Record::alive(name, claim, self.now);
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
@@ -277,6 +278,9 @@ impl Node {
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
         let moved = self.table.get(id).is_some_and(|record| record.addr != claim.addr);
+        if moved {
+            self.clear_graves(claim.addr, false);
+        }
         if self.table.set_addr(id, claim.addr).is_err() {
             self.stats.members_refused += 1;
             return;
@@ -526,20 +530,34 @@ impl Node {
         retransmit_limit(self.params.retransmit_mult, self.table.len())
     }
 
-    /// Forgets members that have been gone for long, and shuffles the probe order.
+    /// Buries and forgets members that have been gone for long, and shuffles the probe order.
     pub(super) fn reap(&mut self) {
+        let keep = Keep { gossip: self.params.gossip_to_dead, graves: self.params.remember_dead };
         let mut gone = Vec::new();
         self.table.reap_and_shuffle(
             self.me,
             self.now,
-            self.params.gossip_to_dead,
+            keep,
             &mut self.membership_rng,
             |id, name| gone.push((id, name)),
         );
         for (id, name) in gone {
-            self.updates.remove(id.as_u64());
-            self.tell(Fact::Reaped { name });
+            self.bid_farewell(id, name);
         }
         self.tidy_suspicions();
+    }
+
+    fn bid_farewell(&mut self, id: MemberId, name: NodeName) {
+        self.updates.remove(id.as_u64());
+        self.tell(Fact::Reaped { name });
+    }
+
+    /// Somebody alive is to be at this address: graves make room.
+    fn clear_graves(&mut self, addr: NodeAddr, is_new: bool) {
+        if let Some(grave) = self.table.grave_in_the_way(addr, is_new)
+            && let Some(name) = self.table.forget_grave(grave)
+        {
+            self.bid_farewell(grave, name);
+        }
     }
 }

@@ -113,6 +113,8 @@ impl Aim {
 pub(super) struct Exchange {
     pub(super) peer: SocketAddr,
     side: Side,
+    /// The stream of a peer that waits for our half: it gets that after the verdict.
+    waiting: Option<StreamId>,
 }
 
 /// Who began an exchange.
@@ -398,7 +400,8 @@ impl Node {
         let request = match stream.role {
             Role::PushPull { aim, sent } => {
                 let mut bytes = Vec::new();
-                self.put_push_pull(&mut bytes, aim.is_join(), sent);
+                let graves = self.graves_for(aim);
+                self.put_push_pull(&mut bytes, aim.is_join(), sent, &graves);
                 Some(self.request(bytes))
             }
             Role::Message | Role::Ping { .. } | Role::Serve => None,

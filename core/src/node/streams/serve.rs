@@ -57,7 +57,8 @@ impl Node {
         // Our view goes out as it was before theirs came in, and whatever becomes of theirs, as
         // memberlist does it: the initiator judges for itself.
         let mut answer = Vec::new();
-        self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
+        let graves = self.contradicted_graves(&exchange);
+        self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange), &graves);
         let answer = self.framed(answer);
         self.write_all(id, answer)?;
         let merged = self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange);
