@@ -144,8 +144,9 @@ pub struct Config {
     /// [`ASKED_JOINS_MAX`](crate::ASKED_JOINS_MAX) wait; others are heard of again.
     pub ask_joins: bool,
     /// Whether the application is asked before a join merges two clusters, on either side, as
-    /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join
-    /// that is refused here succeeds there: it got our list before.
+    /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer that joins
+    /// gets our list after the verdict; memberlist sends its own before, so that whoever is refused
+    /// there believes that it joined.
     pub ask_merges: bool,
     /// The networks that members may be in, at most [`NETWORKS_MAX`]; `None` allows all. It holds
     /// for alive statements only: for the sender of the datagram and for the address stated. An

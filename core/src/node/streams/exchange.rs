@@ -155,18 +155,23 @@ impl Node {
         state
     }
 
+    /// Whether the application is asked before a peer's half is applied.
+    pub(super) fn must_ask(&self, exchange: Exchange, list: &PushPull<'_>) -> bool {
+        let joins = match exchange.side {
+            Side::Peer => list.join,
+            // A seed cannot choose whether our application is asked.
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
+        };
+        self.params.ask_merges && joins
+    }
+
     /// Applies a peer's half of an exchange, or gives it back if the application is to be asked.
     pub(super) fn merge_or_hold(
         &mut self,
         exchange: Exchange,
         list: &PushPull<'_>,
     ) -> Result<Option<Exchange>, StreamError> {
-        let joins = match exchange.side {
-            Side::Peer => list.join,
-            // A seed cannot choose whether our application is asked.
-            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
-        };
-        if !(self.params.ask_merges && joins) {
+        if !self.must_ask(exchange, list) {
             self.finish_exchange(exchange, list)?;
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! we dial:    Connecting ─► Writing ─► Waiting ─► merged, closed
-//! they dial:  Reading ─► Writing ─► closed
+//! they dial:  Reading ─► (Judging ─►) Writing ─► closed
 //! ```
 //!
 //! | file | says |
@@ -140,6 +140,8 @@ enum Phase {
     Writing,
     Waiting,
     Reading,
+    /// The peer's half is here, and our application is asked about it.
+    Judging,
 }
 
 /// In which form the application's state goes to a peer.
@@ -503,7 +505,7 @@ impl Node {
         let held = match role {
             Role::Serve => self.serve(id, peer, message)?,
             Role::PushPull { aim, sent } => {
-                let exchange = Exchange { peer, side: Side::Us { aim, sent } };
+                let exchange = Exchange { peer, side: Side::Us { aim, sent }, waiting: None };
                 self.on_answer(id, exchange, message)?
             }
             Role::Ping { seq } => {
@@ -545,9 +547,13 @@ impl Node {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
             return;
         }
-        let text = error.to_string();
+        self.answer_no(id, &error.to_string());
+    }
+
+    /// Tells a peer why its request comes to nothing.
+    fn answer_no(&mut self, id: StreamId, why: &str) {
         let mut answer = Vec::new();
-        let written = Refusal { error: text.as_bytes().into() }.encode(&mut answer);
+        let written = Refusal { error: why.as_bytes().into() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
         let answer = self.framed(answer);
         if self.write_all(id, answer).is_ok() {
