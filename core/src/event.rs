@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::identity::{AskId, Channel, Incarnation, NodeName};
 use crate::member::MemberState;
+use crate::node::Reach;
 use crate::rumor::RumorId;
 use crate::time::Instant;
 
@@ -87,6 +88,14 @@ pub enum Fact {
     DatagramsLost {
         /// Who.
         name: NodeName,
+    },
+    /// Something else gets through to a member from here than before. Told once for each change; a stream
+    /// has to fail twice.
+    ReachChanged {
+        /// Who.
+        name: NodeName,
+        /// What does now.
+        reach: Reach,
     },
     /// A member is dead.
     Failed {

@@ -14,6 +14,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::identity::{Incarnation, NAME_LEN_MAX, NodeName};
+use crate::node::Reach;
 use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
@@ -71,6 +72,8 @@ pub struct Member<'a> {
     pub versions: Versions,
     /// Its boot epoch and capabilities, if it runs Rumormill and says so.
     pub advert: Option<Advert>,
+    /// What gets through to it from here.
+    pub reach: Reach,
     /// The round trip of this node's probes of it, smoothed by 7/8; `None` until one was measured
     /// at its present address in its present life. Includes what both runtimes let a datagram wait.
     pub rtt: Option<Duration>,

@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 use super::{Claim, Member, MemberState};
 use crate::hash::Keyed;
 use crate::identity::{Incarnation, NodeName};
+use crate::node::Reach;
 use crate::rng::Rng;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
@@ -145,6 +146,8 @@ impl Record {
             meta: &self.meta,
             versions: self.versions,
             advert: self.advert(),
+            // The table does not know.
+            reach: Reach::default(),
             rtt: self.rtt.get(),
         }
     }

@@ -292,6 +292,7 @@ impl Node {
         record.incarnation = claim.incarnation;
         let new_life = changed.as_ref().is_some_and(Change::is_new_life);
         if moved || !old_state.is_live() || new_life {
+            self.troubles.forget(id);
             record.rtt = Rtt::default();
         }
         let name = record.name.clone();
@@ -442,6 +443,7 @@ impl Node {
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        self.troubles.forget(id);
         if state == MemberState::Dead {
             self.healer.lose(addr, self.now);
         }

@@ -229,6 +229,7 @@ impl Node {
         let Some(probe) = self.end_probe() else { return };
         self.awareness.apply(-1);
         let Some(rtt) = probe.round_trip(self.now) else { return };
+        self.datagrams_pass(probe.target);
         let Some(record) = self.table.get_mut(probe.target) else { return };
         record.rtt.measure(rtt);
         if self.params.probe_events {

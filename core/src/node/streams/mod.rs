@@ -70,7 +70,7 @@ struct Stream {
 impl Stream {
     /// The next step begins. A probe's time is that of the whole probe.
     fn extend(&mut self, deadline: Instant) {
-        if !matches!(self.role, Role::Ping { .. }) {
+        if !matches!(self.role, Role::Ping { .. } | Role::Check { .. }) {
             self.deadline = deadline;
         }
     }
@@ -84,6 +84,8 @@ enum Role {
     Message,
     /// We probe a member that no datagram reached.
     Ping { seq: SeqNo },
+    /// We ask a member to whom a stream failed.
+    Check { seq: SeqNo },
     /// A peer opened it.
     Serve,
 }
@@ -406,7 +408,7 @@ impl Node {
                 self.put_push_pull(&mut bytes, aim.is_join(), sent, &graves);
                 Some(self.request(bytes))
             }
-            Role::Message | Role::Ping { .. } | Role::Serve => None,
+            Role::Message | Role::Ping { .. } | Role::Check { .. } | Role::Serve => None,
         };
         match request {
             Some(request) => {
@@ -434,7 +436,7 @@ impl Node {
     fn check_buffers(&mut self, role: Role, more: usize) -> Result<(), usize> {
         let max = match role {
             Role::Serve => served_share(self.params.stream_buffers_max),
-            Role::PushPull { .. } | Role::Message | Role::Ping { .. } => {
+            Role::PushPull { .. } | Role::Message | Role::Ping { .. } | Role::Check { .. } => {
                 self.params.stream_buffers_max
             }
         };
@@ -460,7 +462,7 @@ impl Node {
             return;
         }
         match stream.role {
-            Role::PushPull { .. } | Role::Ping { .. } => {
+            Role::PushPull { .. } | Role::Ping { .. } | Role::Check { .. } => {
                 stream.phase = Phase::Waiting;
                 stream.extend(self.now + self.params.stream_timeout);
                 self.streams.set_outgoing(id, Vec::new());
@@ -502,13 +504,16 @@ impl Node {
         self.streams.buffered -= inbox.len();
         let (role, peer) = (stream.role, stream.peer);
         let Some(message) = inbox.message() else { return Ok(()) };
+        if role != Role::Serve {
+            self.stream_passed(peer);
+        }
         let held = match role {
             Role::Serve => self.serve(id, peer, message)?,
             Role::PushPull { aim, sent } => {
                 let exchange = Exchange { peer, side: Side::Us { aim, sent }, waiting: None };
                 self.on_answer(id, exchange, message)?
             }
-            Role::Ping { seq } => {
+            Role::Ping { seq } | Role::Check { seq } => {
                 self.on_probe_answer(id, seq, &message)?;
                 None
             }
@@ -572,6 +577,11 @@ impl Node {
         self.stats.count_failed_stream();
         if ending == Ending::Close {
             self.intend(Intent::Close { stream: id });
+        }
+        let is_network = matches!(failure, StreamFailure::Connection | StreamFailure::TimedOut);
+        // A probe that fails over a stream too finds more than that.
+        if is_network && !matches!(stream.role, Role::Serve | Role::Ping { .. }) {
+            self.stream_failed(stream.peer);
         }
         if let Role::PushPull { aim: Aim::Join { seed }, .. } = stream.role {
             self.seed_failed(seed, failure);
