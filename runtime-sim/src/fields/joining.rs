@@ -86,7 +86,7 @@ fn join_one_by_one(world: &mut World<Witness>, newcomer: ProcessId, seeds: &[Pro
 pub(super) const SEED_RUSH: Field = Field {
     name: "seed-rush",
     reports: "memberlist #259",
-    story: "200 nodes join one at once over slow links: it has more exchanges of state pending than \
+    story: "140 nodes join one at once over slow links: it has more exchanges of state pending than \
             it takes, and refuses the rest",
     measure: "until all see all",
     run: |seed| {
@@ -108,7 +108,7 @@ pub(super) const SEED_RUSH: Field = Field {
 };
 
 fn seed_rush(seed: u64, config: &Config) -> (u64, Figure) {
-    let newcomers = 200;
+    let newcomers = 140;
     let mut world: World<Witness> = cluster(seed, 1, config);
     world.network_mut().latency = Latency::Uniform(100 * MS);
     for index in 1..=newcomers {
@@ -116,7 +116,7 @@ fn seed_rush(seed: u64, config: &Config) -> (u64, Figure) {
         let newcomer = world.spawn(spawn, Witness::default());
         join(&mut world, newcomer, id(0));
     }
-    let joined = time_until(&mut world, 120 * SECOND, |world| all_see(world, newcomers + 1));
+    let joined = time_until(&mut world, 60 * SECOND, |world| all_see(world, newcomers + 1));
     let refused = world.node(id(0)).map_or(0, |node| node.stats().streams_refused);
     (refused, Figure::Time(joined))
 }
