@@ -28,6 +28,7 @@ impl Node {
         }
         self.streams.postpone(lag);
         self.asks.postpone(lag);
+        self.overlay.courses.postpone(lag);
         self.postpone_verdicts(lag);
     }
 
