@@ -124,22 +124,24 @@ impl Node {
             Intent::AskRelay { relay, target, seq } => {
                 self.compose_request(relay, target, seq, buf)
             }
-            Intent::Ack { to, seq } => {
+            Intent::Ack { to, seq, tells_death } => {
                 self.datagram.begin(Cause::Ack);
                 // The payload is news too, and strangers get none.
                 let payload = self.ack_payload.clone();
-                self.compose_answer(to, buf, |is_member, out| {
+                self.compose_answer(to, tells_death, buf, |is_member, out| {
                     let payload = Blob::nil_if_empty(if is_member { &payload } else { &[] });
                     Ack { seq, payload }.encode(out)
                 })
             }
             Intent::RelayedAck { to, seq } => {
                 self.datagram.begin(Cause::Ack);
-                self.compose_answer(to, buf, |_, out| Ack { seq, ..Ack::default() }.encode(out))
+                self.compose_answer(to, false, buf, |_, out| {
+                    Ack { seq, ..Ack::default() }.encode(out)
+                })
             }
             Intent::Nack { to, seq } => {
                 self.datagram.begin(Cause::Nack);
-                self.compose_answer(to, buf, |_, out| Nack { seq }.encode(out))
+                self.compose_answer(to, false, buf, |_, out| Nack { seq }.encode(out))
             }
             Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
             Intent::Forward { rumor, to, off_tree } => {
@@ -272,21 +274,25 @@ impl Node {
     fn compose_answer(
         &mut self,
         to: SocketAddr,
+        tells_buried: bool,
         buf: &mut [u8],
         message: impl FnOnce(bool, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
-        let member = self.table.find_addr(to);
+        let known = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        // Whoever has been dead for long is a stranger.
+        let member = known.filter(|record| !record.is_buried());
         let mut writer = self.writer(buf, Checksum::Absent);
         let written = writer.part(|out| message(member.is_some(), out));
-        self.expect_fit(written)?;
-        let member = member.and_then(|id| self.table.get(id));
-        if let Some(record) = member.filter(|record| !record.state.is_live()) {
+        let dead = known.filter(|record| !record.state.is_live());
+        if let Some(record) = dead.filter(|record| tells_buried || !record.is_buried()) {
             let left = record.state == MemberState::Left;
             let verdict = accusation_of(record, if left { &record.name } else { &self.name });
             // It is news like other news: it rides if there is room.
             let _ = writer.part(|out| verdict.encode(MessageType::DEAD, out));
         }
-        if let Some(form) = member.map(Recipient::of) {
+        let form = member.map(Recipient::of);
+        self.expect_fit(written)?;
+        if let Some(form) = form {
             self.fill(&mut writer, self.piggyback(), form);
         }
         Some((to, self.finish(writer)))

@@ -275,7 +275,7 @@ impl Node {
     // ── What members say ────────────────────────────────────────────────────────────────────────
 
     pub(super) fn on_control(&mut self, from: SocketAddr, control: &Control<'_>) {
-        let is_member = self.table.find_addr(from).is_some_and(|id| id != self.me);
+        let is_member = self.table.find_unburied_addr(from).is_some_and(|id| id != self.me);
         if !is_member || self.params.rumor_mode.is_thesis() || self.leaving == Leaving::Done {
             self.stats.controls_refused += 1;
             return;

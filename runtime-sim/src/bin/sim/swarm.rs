@@ -13,14 +13,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rumormill_sim::scenario::{Class, Classes};
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
-use super::{EXIT_BREACH, EXIT_NO_CONVERGENCE};
+use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, interruptions};
 
 /// What a shell sees if a kind of fault never happened.
 const EXIT_VACUOUS: u8 = 5;
 /// What a shell sees if a seed panicked, as if the program had.
 const EXIT_PANIC: u8 = 101;
-/// What a shell sees after Ctrl-C.
-const EXIT_INTERRUPTED: u8 = 130;
 /// Threads at most.
 const JOBS_MAX: usize = 1_024;
 
@@ -111,17 +109,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         eprintln!("sim: there are no seeds beyond {}", u64::MAX);
         return ExitCode::from(2);
     }
-    let is_over = Arc::new(AtomicBool::new(false));
-    let on_signal = Arc::clone(&is_over);
-    // The first one lets seeds end that are under way, the second one does not wait.
-    let handler = move || {
-        if on_signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
-        }
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("sim: Ctrl-C will end this at once ({error})");
-    }
+    let is_over = interruptions();
     let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
     let choice = Choice { no: classes(&args.no), dare: classes(&args.dare) };
     let hunt = Hunt {
