@@ -55,7 +55,7 @@ pub const BROADCASTS_MAX: u64 = 1_000;
 const GROUPS: usize = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
 const CONTACTS: u32 = 40;
-/// How long a name that died stays bound to its address, where processes move.
+/// How long a name that died stays bound to its address, where addresses change.
 const RECLAIM_AFTER: Duration = Duration::from_secs(5);
 
 /// What a seed decides, each part of which may be replaced. Prints as `name = value` lines.
@@ -189,9 +189,9 @@ impl Scenario {
         let exchange = config.push_pull_interval.unwrap_or_default();
         let probe = config.probe_interval.unwrap_or_default();
         let round = self.network.held_back + self.network.jitter + 4 * self.longest_latency();
-        let burials = [Class::Move, Class::Ghosts, Class::Replay].iter();
-        let burials = burials.filter(|&&class| self.faults.has(class)).count();
-        (exchange + probe + round) * CONTACTS * if burials > 0 { 2 } else { 1 }
+        let burials = [Class::Move, Class::Ghosts, Class::Replay, Class::Corruption];
+        let are_there = burials.into_iter().any(|class| self.faults.has(class));
+        (exchange + probe + round) * CONTACTS * if are_there { 2 } else { 1 }
     }
 
     /// Whether links change bytes and not every layer notices: answers to probes have no checksum,
@@ -218,7 +218,9 @@ impl Scenario {
         // The dead are remembered, and met again, until the end of the scenario.
         config.gossip_to_dead = Duration::from_secs(3_600);
         config.neighbors = self.links(index).map(|end| numbered(end).addr).collect();
-        config.reclaim_after = self.faults.has(Class::Move).then_some(RECLAIM_AFTER);
+        // Where bytes change unnoticed, an address may as well.
+        let moves = self.faults.has(Class::Move) || self.is_garbling();
+        config.reclaim_after = moves.then_some(RECLAIM_AFTER);
         config.label = self.guard.label.into();
         config.compression = self.guard.is_compressed;
         if self.guard.is_encrypted {
