@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints how much of core/src/wire/ the corpora reach, by regions: per file and in total. With a
-# folder, as of `FOLDER/TARGET`, those inputs count too.
+# Prints how much of core/src/wire/ the corpora and the captured bytes reach, by regions: per file
+# and in total. With a folder, as of `FOLDER/TARGET`, those inputs count too.
 set -euo pipefail
 cd "$(dirname "$0")"
 more=${1:+$(cd "$1" && pwd)}
@@ -9,8 +9,11 @@ host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 tools=$(rustc +nightly --print target-libdir)/../bin
 target_dir=${CARGO_TARGET_DIR:-target}/coverage
 profiles=() objects=()
-for target in packet stream envelope; do
+for target in packet stream envelope roundtrip node; do
     inputs=("corpus/$target")
+    for captured in ../core/tests/captured/*/"${target}s"; do
+        if [ -d "$captured" ]; then inputs+=("$captured"); fi
+    done
     if [ -n "$more" ] && [ -d "$more/$target" ]; then inputs+=("$more/$target"); fi
     log=$(mktemp)
     cargo +nightly fuzz coverage --sanitizer none --target-dir "$target_dir" "$target" \

@@ -55,11 +55,6 @@ impl Healer {
         self.seeds.push(addr);
     }
 
-    /// Nobody wants this seed any more.
-    pub(crate) fn forget_seed(&mut self, addr: SocketAddr) {
-        self.seeds.retain(|&seed| seed != addr);
-    }
-
     /// Nobody is to be met any more.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -123,8 +118,6 @@ mod tests {
         assert_eq!(pick(&mut healer, at(9_999), 0), Some(addr(3)), "seeds are never given up");
         assert_eq!(pick(&mut healer, at(9_999), 3), None);
         assert_eq!(pick(&mut healer, at(9_999), 0), Some(addr(3)));
-        healer.forget_seed(addr(3));
-        assert_eq!(pick(&mut healer, at(9_999), 0), None);
     }
 
     #[test]

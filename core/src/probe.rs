@@ -32,6 +32,8 @@ pub(crate) struct Probe {
     pub(crate) stream: Option<StreamId>,
     /// It was answered over the stream.
     answered_on_stream: bool,
+    /// This node stood still meanwhile: nobody knows when an ack came.
+    interrupted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ impl Probe {
             relays: SmallVec::new(),
             stream: None,
             answered_on_stream: false,
+            interrupted: false,
         }
     }
 
@@ -99,7 +102,8 @@ impl Probe {
     /// The round trip that an ack arriving now has measured; `None` when others may have brought
     /// it, or when it is so late that it would have been given up.
     pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
-        let direct = self.phase == Phase::Direct && now < self.direct_until;
+        let in_time = now < self.direct_until && !self.interrupted;
+        let direct = self.phase == Phase::Direct && in_time;
         direct.then(|| now.saturating_since(self.started_at))
     }
 
@@ -128,6 +132,7 @@ impl Probe {
 
     /// Gives lost time back.
     pub(crate) fn postpone(&mut self, by: Duration) {
+        self.interrupted = true;
         self.direct_until += by;
         self.until += by;
     }
@@ -211,6 +216,10 @@ mod tests {
         let mut probe = probe(members(1)[0]);
         assert_eq!(probe.round_trip(at(499)), Some(499 * MILLI));
         assert_eq!(probe.round_trip(at(500)), None, "too late");
+        let mut interrupted = probe.clone();
+        interrupted.postpone(20 * MILLI);
+        assert_eq!(interrupted.round_trip(at(510)), None, "it may have waited in the socket");
+        assert_eq!(interrupted.deadline(), at(520));
         probe.go_indirect();
         assert_eq!(probe.round_trip(at(499)), None, "somebody else may have brought it");
     }

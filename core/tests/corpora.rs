@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/lib.rs"]
-#[allow(unreachable_pub, reason = "the same file is a crate's root in fuzz/")]
+#[allow(unreachable_pub, dead_code, reason = "the same file is a crate's root in fuzz/")]
 mod checks;
+
+use checks::Nodes;
 
 /// A corpus is for people to look through.
 const FILES_MAX: usize = 50;
@@ -58,19 +60,29 @@ fn replay_all(target: &str, inputs: Vec<(String, Vec<u8>)>, check: fn(&[u8])) {
 
 #[test]
 fn datagrams_of_the_corpus_pass_all_checks() {
-    replay("packet", checks::packet);
-    replay_all("captured packet", captured("packets"), checks::packet);
+    replay("packet", |bytes| checks::packet(bytes, Nodes::All));
+    replay_all("captured packet", captured("packets"), |bytes| checks::packet(bytes, Nodes::All));
 }
 
 #[test]
 fn streams_of_the_corpus_pass_all_checks() {
-    replay("stream", checks::stream);
-    replay_all("captured stream", captured("streams"), checks::stream);
+    replay("stream", |bytes| checks::stream(bytes, Nodes::All));
+    replay_all("captured stream", captured("streams"), |bytes| checks::stream(bytes, Nodes::All));
 }
 
 #[test]
 fn user_messages_of_the_corpus_pass_all_checks() {
-    replay("envelope", checks::envelope);
+    replay("envelope", |bytes| checks::envelope(bytes, Nodes::All));
+}
+
+#[test]
+fn values_of_the_corpus_come_back() {
+    replay("roundtrip", checks::roundtrip);
+}
+
+#[test]
+fn lives_of_the_corpus_keep_all_invariants() {
+    replay("node", |chance| assert!(checks::node(chance) > 0, "a life has inputs"));
 }
 
 #[test]
@@ -85,6 +97,9 @@ fn the_corpora_hold_every_seed_as_it_is_written_today_and_are_small() {
             let is_current = file.is_some_and(|(_, bytes)| *bytes == seed.bytes);
             assert!(is_current, "{target}/{}: write the seeds, see fuzz/README.md", seed.name);
         }
+    }
+    for target in ["packet", "stream", "envelope", "roundtrip", "node"] {
+        let corpus = corpus(target);
         let bytes: usize = corpus.iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(corpus.len() <= FILES_MAX, "{target} has {} files", corpus.len());
         assert!(bytes <= BYTES_MAX, "{target} has {bytes} bytes");

@@ -3,30 +3,45 @@
 
 use rumormill::wire::envelope::{Data, Envelope, MAGIC};
 use rumormill::wire::message::Message;
-use rumormill::wire::packet::open;
+use rumormill::wire::packet::{Opener, put_label};
 use rumormill::wire::stream::put_user_message;
 use rumormill::wire::tags::Advert;
-use rumormill::wire::{META_LEN_MAX, sections as wire};
+use rumormill::wire::{META_LEN_MAX, sections as wire, serf};
 use rumormill::{BootEpoch, Channel, Delivery, Fact, Mode, StreamInput};
 
-use super::world::{Deed, FRIEND, PLAIN, World, addr, bytes_of, datagram};
-use super::{assert_never_cut, encoded};
+use super::world::{Deed, FRIEND, PLAIN, Setup, World, addr, bytes_of, datagram, sealed_stream};
+use super::{Nodes, assert_never_cut, encoded};
 
 /// Longest user message here: it fits a datagram.
 const USER_LEN_MAX: usize = 4_000;
 
-/// A forwarded copy has at most this beside the user message: label, checksum, compound.
-const AROUND_MAX: usize = 64;
+/// A forwarded copy has at most this beside the user message: label, seal, checksum, compound.
+const AROUND_MAX: usize = 110;
 
 /// What lies inside memberlist's opaque bytes: envelope, sections, tag.
-pub fn envelope(user: &[u8]) {
+pub fn envelope(user: &[u8], nodes: Nodes) {
     codec(user);
     sections(user);
     tag(user);
-    if user.len() <= USER_LEN_MAX {
-        told_by_datagrams(user);
-        told_by_a_stream(user);
+    goodbye(user);
+    if user.len() > USER_LEN_MAX {
+        return;
     }
+    let plain = Setup::plain(Mode::Matching, b"");
+    let [_, padded, sealed] = Setup::others(Mode::Matching, b"blue");
+    for setup in nodes.of([plain, padded, sealed], user) {
+        told_by_datagrams(user, setup);
+        told_by_a_stream(user, setup);
+    }
+}
+
+/// The time in one of Serf's messages is one that we can go beyond.
+fn goodbye(user: &[u8]) {
+    let Ok(Some(ltime)) = serf::read_ltime(user) else { return };
+    assert!(ltime <= serf::LTIME_MAX);
+    let ours = encoded(|out| serf::put_leave_intent(out, ltime, b"me"));
+    assert_eq!(serf::read_ltime(&ours), Ok(Some(ltime)));
+    assert_never_cut(ours.len(), |out| serf::put_leave_intent(out, ltime, b"me"));
 }
 
 fn codec(user: &[u8]) {
@@ -106,9 +121,9 @@ fn about_messages(fact: &Fact) -> Option<Told<'_>> {
 }
 
 /// The message comes in a datagram, then a copy of it from somebody else.
-fn told_by_datagrams(user: &[u8]) {
-    let mut world = World::new(Mode::Matching, b"");
-    let packet = datagram(b"", &[bytes_of(&Message::User(user))]);
+fn told_by_datagrams(user: &[u8], setup: Setup<'_>) {
+    let mut world = World::new(setup);
+    let packet = datagram(setup.label, &[bytes_of(&Message::User(user))]);
     for from in [PLAIN, FRIEND] {
         assert_eq!(world.hear(from, &packet), Ok(()), "the layers around it are valid");
         world.drain();
@@ -118,7 +133,7 @@ fn told_by_datagrams(user: &[u8]) {
         |channel, payload| Told::Message { channel, payload, delivery: Delivery::BestEffort };
     let expected = match Envelope::decode(user) {
         Ok(Some(Envelope::Data(data))) => {
-            forwarded(&world, data.payload, Some(data));
+            forwarded(&world, setup, data.payload, Some(data));
             let Data { channel, hop, payload, .. } = data;
             vec![Told::Rumor { channel, hop: Some(hop), payload }]
         }
@@ -126,7 +141,7 @@ fn told_by_datagrams(user: &[u8]) {
             vec![message(channel, payload), message(channel, payload)]
         }
         Ok(None) => {
-            forwarded(&world, user, None);
+            forwarded(&world, setup, user, None);
             vec![Told::Rumor { channel: Channel::BARE, hop: None, payload: user }]
         }
         Err(_) => Vec::new(),
@@ -137,12 +152,12 @@ fn told_by_datagrams(user: &[u8]) {
 }
 
 /// Copies go on as they came: enveloped ones one hop further, to those who understand them.
-fn forwarded(world: &World, payload: &[u8], data: Option<Data<'_>>) {
+fn forwarded(world: &World, setup: Setup<'_>, payload: &[u8], data: Option<Data<'_>>) {
     let mut to_friend = 0;
     for deed in &world.deeds {
         let Deed::Send { to, bytes } = deed else { continue };
         let understands = *to == addr(FRIEND);
-        for copy in user_messages(bytes) {
+        for copy in &user_messages(bytes, setup) {
             to_friend += usize::from(understands);
             match data {
                 Some(data) if understands => assert_next_hop(copy, data),
@@ -159,10 +174,11 @@ fn forwarded(world: &World, payload: &[u8], data: Option<Data<'_>>) {
     assert!(to_friend > 0 || !fits, "a rumour that fits is forwarded along the link");
 }
 
-fn user_messages(bytes: &[u8]) -> Vec<&[u8]> {
-    let parts = open(bytes, b"").expect("the world checked what was sent");
+fn user_messages(bytes: &[u8], setup: Setup<'_>) -> Vec<Vec<u8>> {
+    let mut opener = Opener::default();
+    let parts = opener.open(bytes, setup.protection()).expect("the world checked what was sent");
     let user = |part| match Message::decode(part) {
-        Ok(Message::User(user)) => Some(user),
+        Ok(Message::User(user)) => Some(user.to_vec()),
         _ => None,
     };
     parts.filter_map(user).collect()
@@ -179,10 +195,14 @@ fn assert_next_hop(copy: &[u8], came: Data<'_>) {
 }
 
 /// The message comes reliably.
-fn told_by_a_stream(user: &[u8]) {
-    let mut world = World::new(Mode::Matching, b"");
+fn told_by_a_stream(user: &[u8], setup: Setup<'_>) {
+    let mut world = World::new(setup);
     let stream = world.node.handle_accept(world.now, addr(FRIEND)).expect("one stream is allowed");
-    let bytes = encoded(|out| put_user_message(out, user));
+    let mut bytes = encoded(|out| put_label(out, setup.label));
+    bytes.extend(encoded(|out| put_user_message(out, user)));
+    if let Some(version) = setup.sealed {
+        bytes = sealed_stream(&bytes, version);
+    }
     let fed = world.node.handle_stream(world.now, stream, StreamInput::Bytes(&bytes));
     assert_eq!(fed, Ok(()), "the layers around it are valid");
     world.drain();

@@ -3,27 +3,38 @@
 use std::mem::discriminant;
 use std::net::SocketAddr;
 
-use rumormill::wire::message::PushPullHeader;
+use rumormill::wire::keyring::{NONCE_LEN, Version};
+use rumormill::wire::message::{MessageType, PushPullHeader};
 use rumormill::wire::packet::{Protection, split_label};
 use rumormill::wire::stream::{
-    Inbox, Progress, PushPull, StreamError, StreamMessage, put_user_message,
+    Inbox, Layers, Progress, PushPull, StreamError, StreamMessage, frame, put_user_message,
 };
 use rumormill::{Mode, StreamId, StreamInput};
 
 use super::envelope::sections;
-use super::world::{Deed, FRIEND, ME, World, addr};
-use super::{assert_never_cut, encoded};
+use super::world::{
+    Deed, FRIEND, ME, Setup, World, addr, keyring, sealed_answer, sealed_stream, with_key,
+};
+use super::{Nodes, assert_never_cut, encoded, hash};
 
 /// Most bytes of one message here: less than the fuzzer's longest input can be.
 const MESSAGE_MAX: usize = 1 << 12;
 
+/// Longest input that arrives byte by byte.
+const BYTES_APART_MAX: usize = 128;
+
 /// All bytes of a stream, whichever side dialled.
-pub fn stream(bytes: &[u8]) {
+pub fn stream(bytes: &[u8], nodes: Nodes) {
     let label = split_label(bytes).map_or(&b""[..], |(label, _)| label);
     collected(bytes, || Inbox::for_request(MESSAGE_MAX), label);
     collected(bytes, || Inbox::for_response(MESSAGE_MAX), b"");
-    in_any_pieces(|cut| served(bytes, label, cut));
-    in_any_pieces(|cut| answered(bytes, cut));
+    protected(bytes, label);
+    let plain = Setup::plain(Mode::Classic, label);
+    let [asking, padded, sealed] = Setup::others(Mode::Classic, label);
+    for setup in nodes.of([plain, asking, padded, sealed], bytes) {
+        in_any_pieces(|cut| served(bytes, setup, cut));
+        in_any_pieces(|cut| answered(bytes, setup, cut));
+    }
 }
 
 /// How a stream is cut into pieces.
@@ -69,7 +80,9 @@ fn collected(bytes: &[u8], inbox: impl Fn() -> Inbox, label: &[u8]) {
     let (whole, result) = pushed(inbox(), &[bytes], label);
     let message = whole.message();
     assert_eq!(message.is_some(), result == Ok(Progress::Complete));
-    for cut in [Cut::Halves, Cut::Bytes, Cut::Chance] {
+    // Single bytes cost as many attempts to decode.
+    let finest = if bytes.len() <= BYTES_APART_MAX { Cut::Bytes } else { Cut::Chance };
+    for cut in [Cut::Halves, finest] {
         let (pieces, same) = pushed(inbox(), &cut.pieces(bytes), label);
         assert_eq!(same, result, "{cut:?}");
         assert_eq!(pieces.message(), message, "{cut:?}");
@@ -77,6 +90,30 @@ fn collected(bytes: &[u8], inbox: impl Fn() -> Inbox, label: &[u8]) {
     if let Some(message) = message {
         comes_back(&message);
     }
+}
+
+/// Around the same message, encryption and compression change nothing.
+fn protected(bytes: &[u8], label: &[u8]) {
+    let Ok((_, text)) = split_label(bytes) else { return };
+    let (plain, result) = pushed(Inbox::for_request(MESSAGE_MAX), &[bytes], label);
+    let version = if hash(bytes).is_multiple_of(2) { Version::Padded } else { Version::Plain };
+    let compress = text.first() != Some(&MessageType::COMPRESS.0) && hash(bytes) % 4 < 2;
+    let seal = Some((keyring(), version, [3; NONCE_LEN]));
+    let framed = frame(text.to_vec(), Layers { compress, seal, label });
+    let mut inbox = Inbox::for_response(2 * framed.len() + MESSAGE_MAX);
+    let mut opened = Ok(Progress::Incomplete);
+    for piece in Cut::Halves.pieces(&framed) {
+        assert_eq!(opened, Ok(Progress::Incomplete), "nothing is known of half a frame");
+        opened = inbox.push(piece, with_key(label));
+    }
+    if result == Ok(Progress::Complete) {
+        assert_eq!((opened, inbox.message()), (result, plain.message()), "{version:?}");
+    } else if result == Ok(Progress::Incomplete) && !text.is_empty() {
+        assert_eq!(opened, Err(StreamError::Unfinished), "a frame is all there is");
+    }
+    let as_it_is = Inbox::for_request(MESSAGE_MAX).push(bytes, with_key(label));
+    let seems_sealed = text.first() == Some(&MessageType::ENCRYPT.0);
+    assert!(seems_sealed || as_it_is != Ok(Progress::Complete), "plaintext is refused");
 }
 
 fn pushed(
@@ -88,9 +125,9 @@ fn pushed(
     for piece in pieces {
         result = inbox.push(piece, Protection::label(label));
         arrived += piece.len();
-        // A compressed message has taken the place of what arrived.
-        let max =
-            if result == Ok(Progress::Complete) { MESSAGE_MAX } else { arrived.min(MESSAGE_MAX) };
+        // An unpacked message, valid or not, has taken the place of what arrived.
+        let waits = result == Ok(Progress::Incomplete);
+        let max = if waits { arrived.min(MESSAGE_MAX) } else { MESSAGE_MAX };
         assert!(inbox.len() <= max, "the inbox holds what arrived, bounded");
         if result.is_err() {
             break;
@@ -166,19 +203,23 @@ fn in_any_pieces(play: impl Fn(Cut) -> (World, Result<(), StreamError>)) {
 }
 
 /// The bytes come on a stream that a peer opened.
-fn served(bytes: &[u8], label: &[u8], cut: Cut) -> (World, Result<(), StreamError>) {
-    let mut world = World::new(Mode::Classic, label);
+fn served(bytes: &[u8], setup: Setup<'_>, cut: Cut) -> (World, Result<(), StreamError>) {
+    let mut world = World::new(setup);
+    let sealed = setup.sealed.map(|version| sealed_stream(bytes, version));
+    let bytes = sealed.as_deref().unwrap_or(bytes);
     let peer = SocketAddr::new(addr(FRIEND).ip(), 50_000);
     let stream = world.node.handle_accept(world.now, peer).expect("one stream is allowed");
     let result = fed(&mut world, stream, bytes, cut);
-    ended(&mut world, stream, label);
+    ended(&mut world, stream, setup);
     (world, result)
 }
 
 /// The bytes answer a stream on which the node joins.
-fn answered(bytes: &[u8], cut: Cut) -> (World, Result<(), StreamError>) {
-    const LABEL: &[u8] = b"cluster";
-    let mut world = World::new(Mode::Classic, LABEL);
+fn answered(bytes: &[u8], setup: Setup<'_>, cut: Cut) -> (World, Result<(), StreamError>) {
+    let setup = Setup { label: b"cluster", ..setup };
+    let mut world = World::new(setup);
+    let sealed = setup.sealed.map(|version| sealed_answer(bytes, version, setup.label));
+    let bytes = sealed.as_deref().unwrap_or(bytes);
     let seed = addr("stranger");
     world.reachable = Some(seed);
     world.node.join(world.now, &[seed]);
@@ -191,7 +232,7 @@ fn answered(bytes: &[u8], cut: Cut) -> (World, Result<(), StreamError>) {
     };
     let stream = world.deeds.iter().find_map(dialled).expect("a join dials the seed");
     let result = fed(&mut world, stream, bytes, cut);
-    ended(&mut world, stream, LABEL);
+    ended(&mut world, stream, setup);
     (world, result)
 }
 
@@ -213,19 +254,19 @@ fn fed(world: &mut World, stream: StreamId, bytes: &[u8], cut: Cut) -> Result<()
 }
 
 /// The peer ends its side; then the stream is over, and the node lives on.
-fn ended(world: &mut World, stream: StreamId, label: &[u8]) {
+fn ended(world: &mut World, stream: StreamId, setup: Setup<'_>) {
     world.drain();
     // Of a stream that is over nothing more is wanted.
     let _ = world.node.handle_stream(world.now, stream, StreamInput::Closed);
     world.drain();
     let closed = |deed: &&Deed| matches!(deed, Deed::Close { stream: other } if *other == stream);
     assert_eq!(world.deeds.iter().filter(closed).count(), 1, "a stream is closed exactly once");
-    wrote_a_whole_message(world, stream, label);
+    wrote_a_whole_message(world, stream, setup);
     world.wake(1);
 }
 
 /// What the node wrote, if anything, its peer can read; the labels are the dialling side's.
-fn wrote_a_whole_message(world: &World, stream: StreamId, label: &[u8]) {
+fn wrote_a_whole_message(world: &World, stream: StreamId, setup: Setup<'_>) {
     let chunk = |deed: &Deed| match deed {
         Deed::Write { stream: other, bytes } if *other == stream => Some(bytes.clone()),
         _ => None,
@@ -242,7 +283,7 @@ fn wrote_a_whole_message(world: &World, stream: StreamId, label: &[u8]) {
         Inbox::for_response(usize::MAX)
     };
     assert_eq!(
-        inbox.push(&written, Protection::label(label)),
+        inbox.push(&written, setup.protection()),
         Ok(Progress::Complete),
         "what we write we read"
     );

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use rumormill::wire::Sink;
+use rumormill::wire::keyring::{NONCE_LEN, SEAL_HEADER, Version};
 use rumormill::wire::message::{Accusation, Alive, Message, NodeAddr};
-use rumormill::wire::packet::{self, Checksum, PacketError, PacketWriter};
+use rumormill::wire::packet::{self, Checksum, Opener, PacketError, PacketWriter, Protection};
+use rumormill::wire::stream::{Layers, frame};
 use rumormill::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 use rumormill::{
-    BootEpoch, Config, Fact, Identity, Incarnation, Instant, Member, MemberState, Mode, Node,
-    NodeName, Output, Params, StreamId, StreamInput,
+    AskId, BootEpoch, Config, Fact, Identity, Incarnation, Instant, Key, Keyring, Member,
+    MemberState, Mode, Node, NodeName, Output, Params, StreamId, StreamInput, Verdict,
 };
 
 use super::encoded;
@@ -27,6 +29,9 @@ pub(super) const SUSPECT: &str = "suspect";
 /// Outputs of one drain, far above what any input of a few kilobytes can cause.
 const OUTPUTS_MAX: usize = 10_000;
 const PORT: u16 = 7_946;
+/// Members at the beginning, the node itself among them, that are not dead.
+const MEMBERS: usize = 4;
+const NONCE: [u8; NONCE_LEN] = [9; NONCE_LEN];
 
 /// Where the member with this name lives; strangers have addresses too.
 pub(super) fn addr(name: &str) -> SocketAddr {
@@ -38,6 +43,101 @@ pub(super) fn addr(name: &str) -> SocketAddr {
         _ => 9,
     };
     SocketAddr::from(([10, 0, 0, last], PORT))
+}
+
+/// The key of all worlds that encrypt: the one that the captured peers had.
+pub(super) fn keyring() -> &'static Keyring {
+    static RING: LazyLock<Keyring> = LazyLock::new(|| {
+        let mut ring = Keyring::new();
+        let key = Key::new(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        ring.install(key.expect("sixteen bytes are a key")).expect("one key fits a ring");
+        ring
+    });
+    &RING
+}
+
+/// What a node of this version accepts that has the key.
+pub(super) fn with_key(label: &[u8]) -> Protection<'_> {
+    Protection { keyring: keyring(), ..Protection::label(label) }
+}
+
+/// No fuzzer guesses a tag: seals a datagram, so that what lies behind the encryption is reached.
+pub(super) fn sealed(datagram: &[u8], version: Version) -> Vec<u8> {
+    let (label, text) = packet::split_label(datagram).unwrap_or((b"", datagram));
+    let mut bytes = encoded(|out| packet::put_label(out, label));
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; SEAL_HEADER]);
+    bytes.extend_from_slice(text);
+    bytes.resize(start + version.sealed_len(text.len()), 0);
+    let len = keyring().seal(version, NONCE, label, &mut bytes[start..], text.len());
+    assert_eq!(len, Some(bytes.len() - start), "a sealed text has the announced length");
+    bytes
+}
+
+/// The same for the bytes of a stream that its peer dialled: label, then one frame with the rest.
+pub(super) fn sealed_stream(bytes: &[u8], version: Version) -> Vec<u8> {
+    let (label, text) = packet::split_label(bytes).unwrap_or((b"", bytes));
+    [encoded(|out| packet::put_label(out, label)), sealed_answer(text, version, label)].concat()
+}
+
+/// The same for the bytes that answer on a stream.
+pub(super) fn sealed_answer(text: &[u8], version: Version, label: &[u8]) -> Vec<u8> {
+    let seal = Some((keyring(), version, NONCE));
+    frame(text.to_vec(), Layers { compress: false, seal, label })
+}
+
+/// The cluster of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'a> {
+    pub(super) mode: Mode,
+    pub(super) label: &'a [u8],
+    /// Whether it encrypts, and how.
+    pub(super) sealed: Option<Version>,
+    pub(super) compression: bool,
+    /// Whether the application is asked, who then says yes and no in turn.
+    pub(super) asks: bool,
+}
+
+impl<'a> Setup<'a> {
+    pub(super) const fn plain(mode: Mode, label: &'a [u8]) -> Self {
+        Self { mode, label, sealed: None, compression: false, asks: false }
+    }
+
+    /// All that a cluster may be, beside plain.
+    pub(super) const fn others(mode: Mode, label: &'a [u8]) -> [Self; 3] {
+        let plain = Self::plain(mode, label);
+        [
+            Self { asks: true, ..plain },
+            Self { sealed: Some(Version::Padded), compression: true, ..plain },
+            Self { sealed: Some(Version::Plain), asks: true, ..plain },
+        ]
+    }
+
+    /// What its members accept.
+    pub(super) fn protection(&self) -> Protection<'a> {
+        match self.sealed {
+            None => Protection::label(self.label),
+            Some(_) => with_key(self.label),
+        }
+    }
+
+    fn config(self) -> Config {
+        Config {
+            rumor_mode: self.mode,
+            label: self.label.to_vec(),
+            neighbors: vec![addr(FRIEND), addr(PLAIN)],
+            // Small limits, so that inputs of some kilobytes reach them.
+            members_max: 16,
+            stream_message_max: 1 << 16,
+            events_max: 64,
+            ask_joins: self.asks,
+            ask_merges: self.asks,
+            compression: self.compression,
+            keyring: self.sealed.map_or_else(Keyring::new, |_| keyring().clone()),
+            protocol_version: if self.sealed == Some(Version::Padded) { 1 } else { 2 },
+            ..Config::lan()
+        }
+    }
 }
 
 /// What the node did that a network would see.
@@ -68,29 +168,23 @@ pub(super) struct World {
     pub(super) facts: Vec<Fact>,
     /// Whom a dialled stream reaches; anybody else does not answer.
     pub(super) reachable: Option<SocketAddr>,
+    sealed: Option<Version>,
+    /// What the application answers next time.
+    verdict: Verdict,
+    opener: Opener,
     buf: Vec<u8>,
 }
 
 impl World {
     /// A node that has just heard of a member of each kind.
-    pub(super) fn new(mode: Mode, label: &[u8]) -> Self {
-        let config = Config {
-            rumor_mode: mode,
-            label: label.to_vec(),
-            neighbors: vec![addr(FRIEND), addr(PLAIN)],
-            // Small limits, so that inputs of some kilobytes reach them.
-            members_max: 16,
-            stream_message_max: 1 << 16,
-            events_max: 64,
-            ..Config::lan()
-        };
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         let identity = Identity {
             name: NodeName::new(ME).expect("the name is valid"),
             addr: addr(ME),
             incarnation: Incarnation(1),
             boot_epoch: BootEpoch(1),
         };
-        let params = Params::try_from(config).expect("the parameters are valid");
+        let params = Params::try_from(setup.config()).expect("the parameters are valid");
         let packet_size_max = params.packet_size_max();
         let mut world = Self {
             node: Node::new(Instant::ZERO, identity, params, [7; 32]),
@@ -98,19 +192,30 @@ impl World {
             deeds: Vec::new(),
             facts: Vec::new(),
             reachable: None,
+            sealed: setup.sealed,
+            verdict: Verdict::Accept,
+            opener: Opener::default(),
             buf: vec![0; packet_size_max],
         };
-        world.hear(FRIEND, &acquaintances(label)).expect("the fixture's own packet is valid");
+        world.hear(FRIEND, &acquaintances(setup.label)).expect("the fixture's own packet is valid");
         world.drain();
-        assert_eq!(world.node.live_members(), 4, "the node knows its members");
+        assert_eq!(world.node.live_members(), MEMBERS, "the node knows its members");
         // All but the deadline.
         world.deeds.drain(..world.deeds.len() - 1);
         world.facts.clear();
         world
     }
 
-    /// A datagram comes in.
+    /// A datagram comes in, from somebody who has the key if there is one.
     pub(super) fn hear(&mut self, from: &str, datagram: &[u8]) -> Result<(), PacketError> {
+        match self.sealed {
+            None => self.hear_as_it_is(from, datagram),
+            Some(version) => self.hear_as_it_is(from, &sealed(datagram, version)),
+        }
+    }
+
+    /// A datagram comes in.
+    pub(super) fn hear_as_it_is(&mut self, from: &str, datagram: &[u8]) -> Result<(), PacketError> {
         self.node.handle_packet(self.now, addr(from), datagram)
     }
 
@@ -119,7 +224,7 @@ impl World {
         for _ in 0..OUTPUTS_MAX {
             let deed = match self.node.poll_output(&mut self.buf) {
                 Output::Send { to, len } => {
-                    assert_sendable(&self.buf[..len], &self.node);
+                    assert_sendable(&mut self.opener, &self.buf[..len], &self.node);
                     Deed::Send { to, bytes: self.buf[..len].to_vec() }
                 }
                 Output::Connect { stream, to } => {
@@ -136,6 +241,9 @@ impl World {
                 }
                 Output::Close { stream } => Deed::Close { stream },
                 Output::Event(event) => {
+                    if let Fact::AskJoin { ask, .. } | Fact::AskMerge { ask, .. } = event.fact {
+                        self.answer(ask);
+                    }
                     self.facts.push(event.fact);
                     continue;
                 }
@@ -147,6 +255,19 @@ impl World {
             self.deeds.push(deed);
         }
         panic!("the drain ends");
+    }
+
+    fn answer(&mut self, ask: AskId) {
+        // A newer question about the same member may have taken its place.
+        self.node.answer(self.now, ask, self.verdict);
+        assert!(!self.node.answer(self.now, ask, self.verdict), "an answer counts once");
+        // The members of the beginning are welcome.
+        if self.node.live_members() >= MEMBERS {
+            self.verdict = match self.verdict {
+                Verdict::Accept => Verdict::Refuse,
+                Verdict::Refuse => Verdict::Accept,
+            };
+        }
     }
 
     fn feed(&mut self, stream: StreamId, input: StreamInput<'_>) {
@@ -194,9 +315,12 @@ impl World {
 
 /// Fails unless this very node would accept the datagram, and read in it what was written.
 #[track_caller]
-fn assert_sendable(datagram: &[u8], node: &Node) {
-    assert!(datagram.len() <= node.params().packet_size_max(), "no datagram over the limit");
-    let mut parts = packet::open(datagram, &node.params().label).expect("our own layers open");
+pub(super) fn assert_sendable(opener: &mut Opener, datagram: &[u8], node: &Node) {
+    let params = node.params();
+    assert!(datagram.len() <= params.packet_size_max(), "no datagram over the limit");
+    let verify_incoming = params.verify_outgoing;
+    let protection = Protection { label: &params.label, keyring: node.keyring(), verify_incoming };
+    let mut parts = opener.open(datagram, protection).expect("our own layers open");
     let mut count = 0;
     for part in parts.by_ref() {
         let message = Message::decode(part).expect("our own messages decode");

@@ -14,6 +14,7 @@ use kv_demo::sim_node::SimNode;
 use kv_demo::store::Entry;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rumormill::{Config, Params};
 use rumormill_sim::{Clock, Latency, Link, Network, ProcessId, Ratio, Spawn, Streams, World};
 
@@ -70,8 +71,18 @@ fn networks() -> impl Strategy<Value = Network> {
     )
 }
 
+/// The same cases each time, so that a rare one fails for whoever looks for it; `PROPTEST_RNG_SEED`
+/// draws others.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn replicas_take_no_step_back_and_agree_when_all_is_well_again(

@@ -15,6 +15,7 @@
 //! | [`trace`] | the running hash, and lines for people |
 //! | [`scenario`] | a whole configuration drawn from a seed, and what must hold in it |
 //! | [`swarm`] | many seeds, added up |
+//! | [`fields`] | what fails in the field, as runs |
 //!
 //! # A first world
 //!
@@ -46,6 +47,7 @@
 
 pub mod chance;
 pub mod check;
+pub mod fields;
 pub mod network;
 pub mod scenario;
 pub mod swarm;

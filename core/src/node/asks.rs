@@ -105,6 +105,16 @@ impl Asks {
         }
     }
 
+    /// Gives lost time back: the application stood still too.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        for ask in self.joins.values_mut() {
+            ask.until += by;
+        }
+        for ask in self.merges.values_mut() {
+            ask.until += by;
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         // Joins all wait equally long, so the first asked is the first due.
         let joins = self.joins.values().next().map(|ask| ask.until);

@@ -188,16 +188,16 @@ impl Node {
         Reclaim { dead_after: self.params.reclaim_after, left_after }
     }
 
-    pub(super) fn on_suspect(&mut self, suspect: &Accusation<'_>) {
+    pub(super) fn on_suspect(&mut self, from: SocketAddr, suspect: &Accusation<'_>) {
         // A further accuser counts only if we know it, so an unknown one matters for the first
         // accusation alone.
         let matters = |state| state == MemberState::Alive;
-        let Some((id, accuser)) = self.parties(suspect, matters) else { return };
+        let Some((id, accuser)) = self.parties(from, suspect, matters) else { return };
         self.suspect_member(id, suspect.incarnation, accuser);
     }
 
-    pub(super) fn on_dead(&mut self, dead: &Accusation<'_>) {
-        let Some((id, reporter)) = self.parties(dead, MemberState::is_live) else { return };
+    pub(super) fn on_dead(&mut self, from: SocketAddr, dead: &Accusation<'_>) {
+        let Some((id, reporter)) = self.parties(from, dead, MemberState::is_live) else { return };
         let goodbye = *dead.node == *dead.from;
         let state = if goodbye { MemberState::Left } else { MemberState::Dead };
         self.bury_member(id, dead.incarnation, state, reporter);
@@ -229,6 +229,7 @@ impl Node {
     /// present state.
     fn parties(
         &mut self,
+        from: SocketAddr,
         accusation: &Accusation<'_>,
         matters: impl FnOnce(MemberState) -> bool,
     ) -> Option<(MemberId, NodeName)> {
@@ -237,7 +238,8 @@ impl Node {
             return None;
         }
         let id = self.table.find(&accusation.node)?;
-        if self.is_implausible(&accusation.node, accusation.incarnation, Hearing::Hearsay) {
+        let hearing = Hearing::Hearsay(Some(from));
+        if self.is_implausible(&accusation.node, accusation.incarnation, hearing) {
             return None;
         }
         if let Some(accuser) = self.table.find(&accusation.from) {

@@ -68,6 +68,7 @@ pub use compose::{Cause, Datagram};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
+use plausibility::Questions;
 use refutation::Refutations;
 use serf::Serf;
 pub use stats::Stats;
@@ -228,8 +229,7 @@ pub struct Node {
     incarnation: Incarnation,
     first_incarnation: Incarnation,
     started_at: Instant,
-    /// When an implausible statement last made us ask.
-    asked_about_at: Option<Instant>,
+    questions: Questions,
     refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
@@ -305,7 +305,7 @@ impl Node {
             incarnation,
             first_incarnation: incarnation,
             started_at: now,
-            asked_about_at: None,
+            questions: Questions::default(),
             refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
@@ -411,7 +411,6 @@ impl Node {
     pub fn forget_seeds(&mut self, seeds: &[SocketAddr]) {
         for &seed in seeds {
             self.seeds.remove(seed);
-            self.healer.forget_seed(seed);
         }
     }
 

@@ -106,9 +106,9 @@ impl Node {
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping, answers),
             Message::Ack(ack) => self.on_ack(ack),
             Message::Nack(nack) => self.on_nack(from, *nack),
-            Message::Alive(alive) => self.on_alive(Some(from), alive, Hearing::Hearsay),
-            Message::Suspect(accusation) => self.on_suspect(accusation),
-            Message::Dead(accusation) => self.on_dead(accusation),
+            Message::Alive(alive) => self.on_alive(Some(from), alive, Hearing::Hearsay(Some(from))),
+            Message::Suspect(accusation) => self.on_suspect(from, accusation),
+            Message::Dead(accusation) => self.on_dead(from, accusation),
             Message::User(bytes) => self.on_user(from, bytes),
         }
     }

@@ -27,6 +27,7 @@ impl Node {
             relay.postpone(lag);
         }
         self.streams.postpone(lag);
+        self.asks.postpone(lag);
         self.postpone_verdicts(lag);
     }
 

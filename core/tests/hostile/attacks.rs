@@ -6,7 +6,7 @@ use std::time::{Duration, Instant as Clock};
 
 use rumormill::{Config, MemberState, StreamInput};
 
-use crate::util::{Accuse, Cluster, accusation, addr, alive, name, still};
+use crate::util::{Accuse, Cluster, accusation, addr, alive, alive_message, name, still};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -104,10 +104,24 @@ fn flipped_bits_and_cuts_of_the_corpora_are_survived() {
     }
 }
 
+/// Attack 4 in small steps: each statement lies as far above the last as is believed.
+#[test]
+fn many_small_steps_lead_no_higher_than_the_window() {
+    let mut cluster = Cluster::joined(3, &Config::lan());
+    for step in 1..200_u32 {
+        let incarnation = step * 60_000;
+        let forged = alive_message(1, addr(1), incarnation);
+        cluster.hear(0, 99, &forged);
+    }
+    let known = cluster.node(0).member(name(1).as_bytes()).unwrap().incarnation.0;
+    assert!(known < 1 << 17, "{known}");
+    assert!(cluster.node(0).stats().implausible_incarnations > 190);
+}
+
 /// Attack 4: accusations with incarnations near the highest.
 #[test]
 fn accusations_of_high_incarnations_evict_nobody_for_good() {
-    for incarnation in [u32::MAX, u32::MAX - 1, u32::MAX / 2] {
+    for incarnation in [u32::MAX, u32::MAX - 1, u32::MAX / 2, 1 << 16, 1 << 15, 5] {
         for (accuse, from) in [(Accuse::Suspect, 2), (Accuse::Dead, 2), (Accuse::Dead, 1)] {
             let mut cluster = Cluster::joined(8, &Config::lan());
             cluster.run_for(5 * SECOND);

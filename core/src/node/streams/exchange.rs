@@ -200,7 +200,7 @@ impl Node {
         };
         match (exchange.side, about) {
             (Side::Us { .. }, Some(id)) if id == self.me || is_speaker(id) => Hearing::FirstHand,
-            (Side::Us { .. } | Side::Peer, _) => Hearing::Hearsay,
+            (Side::Us { .. } | Side::Peer, _) => Hearing::Hearsay(None),
         }
     }
 }

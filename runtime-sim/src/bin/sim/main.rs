@@ -1,5 +1,6 @@
 //! `sim`: runs scenarios that seeds draw.
 
+mod fields;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -47,6 +48,11 @@ enum Command {
     ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
+    /// Run what fails in the field, and print what came of it as a table.
+    ///
+    /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed, or not missed with what was
+    /// reported, 101 a bug of ours.
+    Fields(fields::FieldsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +162,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Swarm(args) => swarm::swarm(&args),
         Command::Merge(args) => swarm::merge(&args),
+        Command::Fields(args) => fields::fields(&args),
     }
 }
 

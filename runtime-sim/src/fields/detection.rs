@@ -1,0 +1,221 @@
+//! Who is wrongly believed dead: starved nodes, tiny clusters, links of one direction, sleepers,
+//! networks that carry one kind of traffic only.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use rumormill::{Channel, Config, NodeName};
+
+use super::cast::{
+    MS, SECOND, Witness, all_see, among, broadcast, cluster, id, names, sum, time_until,
+};
+use super::{Contrast, DEFAULTS, Field, Figure, Verdict};
+use crate::chance::{Chance, Part, Ratio};
+use crate::world::{Link, World};
+
+/// Failure detection as it was before Lifeguard.
+fn plain_swim(config: Config) -> Config {
+    Config { awareness_max: 1, suspicion_max_mult: 1, ..config }
+}
+
+pub(super) const STARVED: Field = Field {
+    name: "starved",
+    reports: "ask 1",
+    story: "3 of 16 nodes are so starved that they lose most of what is sent to them, and condemn \
+            healthy ones",
+    measure: "healthy members told dead in 5 minutes",
+    run: |seed| {
+        // Calls would get through in time: a process that is starved of CPU answers none.
+        let config = Config { stream_pings: false, ..Config::lan() };
+        let (suspected, ours) = starved(seed, &config);
+        let (_, theirs) = starved(seed, &plain_swim(config));
+        Verdict {
+            arose: ("suspicions of healthy members", suspected),
+            with: "`stream_pings: false`",
+            ours,
+            bar: Figure::Count(12),
+            contrast: Contrast::Run {
+                with: "`awareness_max: 1, suspicion_max_mult: 1`: SWIM without Lifeguard",
+                figure: theirs,
+            },
+        }
+    },
+};
+
+const STARVED_LOSS: Ratio = Ratio::percent(80);
+
+fn starved(seed: u64, config: &Config) -> (u64, Figure) {
+    let (nodes, victims) = (16, 13..16);
+    let mut world: World<Witness> = cluster(seed, nodes, config);
+    let healthy = names(&world, 0..13);
+    let mut chance = Chance::child(seed, Part::Workload);
+    for _ in 0..3_000 {
+        for (from, to) in victims.clone().flat_map(|to| (0..nodes).map(move |from| (from, to))) {
+            let lost = chance.happens(STARVED_LOSS);
+            world.set_link(id(from), id(to), if lost { Link::Cut } else { Link::Open });
+        }
+        world.run_for(100 * MS);
+    }
+    told_about(&world, &healthy)
+}
+
+/// How often members were suspected, and told dead.
+fn told_about(world: &World<Witness>, members: &BTreeSet<NodeName>) -> (u64, Figure) {
+    let suspected = sum(world, |app| among(&app.suspected, members));
+    let failed = sum(world, |app| among(&app.failed, members));
+    (suspected, Figure::Count(failed))
+}
+
+pub(super) const SMALL_CLUSTER: Field = Field {
+    name: "small-cluster",
+    reports: "ask 3",
+    story: "2, 3 and 4 nodes lose a fifth of all datagrams; nobody is there to confirm a suspicion",
+    measure: "members told dead in 3 hours",
+    run: |seed| {
+        let (suspected, ours) = small_clusters(seed, &Config::lan());
+        let silent = Config { stream_pings: false, ..Config::lan() };
+        let (_, theirs) = small_clusters(seed, &silent);
+        Verdict {
+            arose: ("datagrams lost", suspected),
+            with: DEFAULTS,
+            ours,
+            bar: Figure::Count(0),
+            contrast: Contrast::Run {
+                with: "`stream_pings: false`, as transports set it that use streams only",
+                figure: theirs,
+            },
+        }
+    },
+};
+
+fn small_clusters(seed: u64, config: &Config) -> (u64, Figure) {
+    let (mut lost, mut failed) = (0, 0);
+    for nodes in 2..=4 {
+        let mut world: World<Witness> = cluster(seed, nodes, config);
+        world.network_mut().loss = Ratio::percent(20);
+        world.run_for(3_600 * SECOND);
+        lost += world.stats().lost;
+        failed += sum(&world, |app| app.failed.len() as u64);
+    }
+    (lost, Figure::Count(failed))
+}
+
+pub(super) const ONE_WAY: Field = Field {
+    name: "one-way",
+    reports: "ask 7",
+    story: "one of 16 nodes is heard by all and hears nobody: it accuses everybody",
+    measure: "datagrams of the others, in % of before",
+    run: |seed| {
+        let (accused, ours) = one_way(seed, &Config::lan());
+        let (_, theirs) = one_way(seed, &plain_swim(Config::lan()));
+        Verdict {
+            arose: ("accusations", accused),
+            with: DEFAULTS,
+            ours,
+            bar: Figure::Share(2, 1),
+            contrast: Contrast::Run {
+                with: "`awareness_max: 1, suspicion_max_mult: 1`: SWIM without Lifeguard",
+                figure: theirs,
+            },
+        }
+    },
+};
+
+fn one_way(seed: u64, config: &Config) -> (u64, Figure) {
+    let (nodes, deaf) = (16, 15);
+    let mut world: World<Witness> = cluster(seed, nodes, config);
+    world.run_for(20 * SECOND);
+    let sent = |world: &World<Witness>| -> u64 {
+        let nodes = (0..deaf).filter_map(|index| world.node(id(index)));
+        nodes.map(|node| node.stats().packets_sent).sum()
+    };
+    let span = 60 * SECOND;
+    let start = sent(&world);
+    world.run_for(span);
+    let before = sent(&world) - start;
+    for index in 0..deaf {
+        world.set_link(id(index), id(deaf), Link::Cut);
+    }
+    let start = sent(&world);
+    world.run_for(span);
+    let after = sent(&world) - start;
+    let others = names(&world, 0..deaf);
+    let (accused, _) = told_about(&world, &others);
+    (accused, Figure::Share(after, before))
+}
+
+pub(super) const SLEEPER: Field = Field {
+    name: "sleeper",
+    reports: "ask 8",
+    story: "a machine sleeps for 10 minutes in the middle of a probe, and wakes",
+    measure: "members that it told dead",
+    run: |seed| {
+        let (pauses, ours) = sleeper(seed);
+        Verdict {
+            arose: ("pauses noticed", pauses),
+            with: DEFAULTS,
+            ours,
+            bar: Figure::Count(0),
+            contrast: Contrast::PeerOnly {
+                because: "whether a node judges by the clock alone after a standstill is no \
+                          parameter of ours",
+            },
+        }
+    },
+};
+
+fn sleeper(seed: u64) -> (u64, Figure) {
+    let mut world: World<Witness> = cluster(seed, 8, &Config::lan());
+    let sleeper = id(7);
+    // A member that is suspected when the machine falls asleep would be condemned by the clock.
+    world.set_link(id(0), sleeper, Link::Cut);
+    world.run_for(10 * SECOND);
+    world.pause(sleeper);
+    world.open_links();
+    world.run_for(600 * SECOND);
+    world.resume(sleeper);
+    let back = time_until(&mut world, 60 * SECOND, |world| all_see(world, 8));
+    assert!(back.is_some(), "whoever wakes is met again");
+    let told = world.app(sleeper).map_or(0, |app| app.failed.len() as u64);
+    let pauses = world.node(sleeper).map_or(0, |node| node.stats().pauses);
+    (pauses, Figure::Count(told))
+}
+
+pub(super) const STREAMS_DOWN: Field = Field {
+    name: "streams-down",
+    reports: "memberlist #264",
+    story: "datagrams pass, streams do not: members stay alive and nobody can exchange state",
+    measure: "nodes that do not count it after a minute",
+    run: |seed| {
+        let (holes, ours) = streams_down(seed);
+        Verdict {
+            arose: ("streams that carried nothing", holes),
+            with: DEFAULTS,
+            ours,
+            bar: Figure::Count(0),
+            contrast: Contrast::PeerOnly {
+                because: "the reporters had a line in a log; no parameter of ours takes the counters away",
+            },
+        }
+    },
+};
+
+/// Twice the longest pause between two exchanges, and their deadline.
+const UNTIL_NOTICED: Duration = Duration::from_secs(75);
+
+fn streams_down(seed: u64) -> (u64, Figure) {
+    let mut world: World<Witness> = cluster(seed, 8, &Config::lan());
+    world.run_for(10 * SECOND);
+    let failed = |world: &World<Witness>| -> Vec<u64> {
+        let nodes = world.ids().filter_map(|id| world.node(id));
+        nodes.map(|node| node.stats().streams_failed).collect()
+    };
+    let before = failed(&world);
+    world.network_mut().streams.black_holes = Ratio::ONE;
+    broadcast(&mut world, id(3), Channel(7), 1, 0);
+    world.run_for(UNTIL_NOTICED);
+    let unaware = before.iter().zip(failed(&world)).filter(|(before, now)| *before == now).count();
+    let deaf = world.ids().filter_map(|id| world.app(id)).filter(|app| app.heard.is_empty());
+    let wrong = deaf.count() as u64 + sum(&world, |app| app.failed.len() as u64);
+    (world.stats().black_holes, Figure::Count(unaware as u64 + wrong))
+}
