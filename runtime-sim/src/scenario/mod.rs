@@ -359,6 +359,18 @@ pub enum Violation {
         /// How many there are.
         nodes: usize,
     },
+    /// Not half of all heard something that only gossip could bring.
+    #[error("no convergence: by gossip alone, {reached} of {nodes} nodes hear {what} in {bound:?}")]
+    GossipSilent {
+        /// The time that was given.
+        bound: Duration,
+        /// What was said.
+        what: &'static str,
+        /// How many know it, with whoever said it.
+        reached: usize,
+        /// How many there are.
+        nodes: usize,
+    },
     /// Not all have heard that somebody said goodbye.
     #[error("no convergence: after {bound:?} {reached} of {nodes} nodes know that {who} left")]
     GoodbyeUnheard {
