@@ -102,6 +102,13 @@ struct Seen {
     meta: u64,
 }
 
+/// Whether somebody is there, as the sender sees it. Copies for either have a budget of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Recipient {
+    Alive,
+    Doubtful,
+}
+
 /// What was seen of one life of a process.
 #[derive(Debug, Default)]
 struct Observed {
@@ -112,7 +119,7 @@ struct Observed {
     sent: (u64, u64),
     received: (u64, u64),
     rumors: BTreeMap<ShortId, Instant>,
-    copies: BTreeMap<ShortId, u32>,
+    copies: BTreeMap<(ShortId, Recipient), u32>,
     most_live: usize,
     turns: usize,
 }
@@ -314,17 +321,19 @@ impl Checker {
         }
     }
 
-    fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node) {
+    fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
         let datagram = node.last_datagram();
-        if datagram.cause == Cause::Forward || !node.params().rumor_mode.drops_duplicates() {
+        let is_repeated = datagram.cause != Cause::Forward && !datagram.rumors().is_empty();
+        if !is_repeated || !node.params().rumor_mode.drops_duplicates() {
             return;
         }
+        let Some(recipient) = recipient(node, to) else { return };
         let observed = self.observed(id);
         observed.most_live = observed.most_live.max(node.live_members());
         let budget = budget(node.params().rumor_retransmit_mult, observed.most_live);
         let mut over = None;
         for &(rumor, copies) in datagram.rumors() {
-            let sent = observed.copies.entry(rumor).or_default();
+            let sent = observed.copies.entry((rumor, recipient)).or_default();
             *sent += copies;
             if *sent > budget {
                 over = Some((rumor, *sent));
@@ -384,7 +393,7 @@ impl Watch for Checker {
         if self.victims.contains(&to) {
             self.broken(Rule::Reflected, at, id, format!("it sends to {to}"));
         }
-        self.check_copies(at, id, node);
+        self.check_copies(at, id, node, to);
     }
 
     fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
@@ -437,6 +446,15 @@ impl Watch for Checker {
         }
         self.check_counters(at, id, node);
     }
+}
+
+/// `None` if several members have the address, of which one is alive and another is not.
+fn recipient(node: &Node, to: SocketAddr) -> Option<Recipient> {
+    let at = |member: &Member<'_>| member.addr == to;
+    let mut are_alive = node.members().filter(at).map(|member| member.state == MemberState::Alive);
+    let is_alive = are_alive.next().unwrap_or_default() || node.params().rumor_mode.is_thesis();
+    let recipient = if is_alive { Recipient::Alive } else { Recipient::Doubtful };
+    are_alive.all(|other| other == is_alive).then_some(recipient)
 }
 
 /// Brings what was seen of a member to where it is listed now, if it was seen.

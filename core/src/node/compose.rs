@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::membership::accusation_of;
 use super::outbox::{Intent, Load};
 use super::{Node, Output, rumors::USER_TYPE};
-use crate::broadcast::Offer;
+use crate::broadcast::{Account, Offer};
 use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{Rumor, RumorKey, ShortId};
@@ -244,7 +244,7 @@ impl Node {
         message: impl FnOnce(&Self, &Record, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, Checksum::Absent);
         let written = writer.part(|out| message(self, record, out));
         self.expect_fit(written)?;
@@ -272,7 +272,7 @@ impl Node {
             // It is news like other news: it rides if there is room.
             let _ = writer.part(|out| verdict.encode(MessageType::DEAD, out));
         }
-        if let Some(form) = member.map(Recipient::of) {
+        if let Some(form) = member.map(|record| self.recipient(record)) {
             self.fill(&mut writer, self.piggyback(), form);
         }
         Some((to, self.finish(writer)))
@@ -286,7 +286,7 @@ impl Node {
     ) -> Option<(SocketAddr, usize)> {
         self.datagram.begin(Cause::Tick);
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, checksum_for(record));
         self.fill(&mut writer, load, form);
         let len = self.finish(writer);
@@ -323,6 +323,13 @@ impl Node {
         sent
     }
 
+    /// The thesis modes count all copies alike, as memberlist does.
+    fn recipient(&self, record: &Record) -> Recipient {
+        let counts = record.state == MemberState::Alive || self.params.rumor_mode.is_thesis();
+        let account = if counts { Account::Budget } else { Account::Apart };
+        Recipient { takes_envelopes: record.takes_envelopes(), account }
+    }
+
     /// What rides on probes and their answers.
     fn piggyback(&self) -> Load {
         if self.params.rumor_piggyback { Load::Both } else { Load::Updates }
@@ -340,7 +347,7 @@ impl Node {
         }
         if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
+            self.updates.collect(budget, PART_OVERHEAD, limit, recipient.account, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
@@ -348,7 +355,8 @@ impl Node {
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;
-            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, rumor_limit, |rumor| {
+            let (budget, account) = (writer.budget(), recipient.account);
+            self.rumors.queue.collect(budget, PART_OVERHEAD, rumor_limit, account, |rumor| {
                 let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
                     let age = now.saturating_since(rumor.received_at);
                     unsent += u64::from(age > keep);
@@ -369,12 +377,7 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 struct Recipient {
     takes_envelopes: bool,
-}
-
-impl Recipient {
-    fn of(record: &Record) -> Self {
-        Self { takes_envelopes: record.takes_envelopes() }
-    }
+    account: Account,
 }
 
 fn offer(written: bool, writer: &PacketWriter<'_>) -> Offer {
