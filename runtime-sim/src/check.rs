@@ -11,6 +11,9 @@
 //! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them |
 //! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
+//! | [`Rule::SentBack`] | no rumour is forwarded to whom it came from |
+//! | [`Rule::Starved`] | no rumour waits while tick after tick carries other news to those who understand it |
+//! | [`Rule::Hasty`] | who stood still judges nobody by the time that it lost |
 //! | [`Rule::Reflected`] | nobody sends to an address that only a stranger named |
 //! | [`Rule::Merged`] | nobody sees a member of a cluster with another label |
 //! | [`Rule::FalseAlarm`] | in a healthy cluster nobody who runs is reported as failed |
@@ -39,6 +42,9 @@ const WALKED_EACH_TURN: usize = 64;
 /// One in this many is kept.
 const CAPTURE_EVERY: u64 = 7;
 
+/// This many datagrams of ticks in a row may go out without a rumour that waits.
+const PASSED_OVER_MAX: u32 = 20;
+
 /// Something that must always hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the table of the module says what each is")]
@@ -51,6 +57,9 @@ pub enum Rule {
     Unaccounted,
     RumorTwice,
     OverBudget,
+    SentBack,
+    Starved,
+    Hasty,
     Reflected,
     Merged,
     FalseAlarm,
@@ -69,6 +78,9 @@ impl fmt::Display for Rule {
             Self::Unaccounted => "something is not counted",
             Self::RumorTwice => "a rumour was told twice",
             Self::OverBudget => "a rumour was repeated too often",
+            Self::SentBack => "a rumour was forwarded to whom it came from",
+            Self::Starved => "a rumour starves",
+            Self::Hasty => "a process judged by the time for which it stood still",
             Self::Reflected => "a datagram went to a stranger's victim",
             Self::Merged => "two clusters have merged",
             Self::FalseAlarm => "a healthy member was reported as failed",
@@ -120,6 +132,9 @@ struct Observed {
     received: (u64, u64),
     rumors: BTreeMap<ShortId, Instant>,
     copies: BTreeMap<(ShortId, Recipient), u32>,
+    /// What was forwarded in this turn, before the application was told where it had come from.
+    forwarded: Vec<(ShortId, SocketAddr)>,
+    passed_over: u32,
     most_live: usize,
     turns: usize,
 }
@@ -202,7 +217,7 @@ impl Checker {
         &self.captured
     }
 
-    fn broken(&mut self, rule: Rule, at: Instant, process: ProcessId, detail: String) {
+    pub(crate) fn broken(&mut self, rule: Rule, at: Instant, process: ProcessId, detail: String) {
         self.breach.get_or_insert(Breach { rule, at, process, detail });
     }
 
@@ -345,6 +360,34 @@ impl Checker {
         }
     }
 
+    /// Where ticks carry members' news and rumours alike.
+    fn check_starving(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
+        let (datagram, mode) = (node.last_datagram(), node.params().rumor_mode);
+        if datagram.cause != Cause::Tick || mode.is_thesis() || mode.follows_links() {
+            return;
+        }
+        let waits = datagram.rumors().is_empty() && node.rumors_waiting() > 0;
+        let could_hear = |member: &Member<'_>| {
+            member.addr == to && member.state == MemberState::Alive && member.advert.is_some()
+        };
+        let observed = self.observed(id);
+        if !waits {
+            observed.passed_over = 0;
+        } else if node.members().any(|member| could_hear(&member)) {
+            observed.passed_over += 1;
+        }
+        if observed.passed_over > PASSED_OVER_MAX {
+            let detail = format!("{} wait", node.rumors_waiting());
+            self.broken(Rule::Starved, at, id, detail);
+        }
+    }
+
+    fn check_sender(&mut self, at: Instant, id: ProcessId, rumor: ShortId, from: SocketAddr) {
+        if self.observed(id).forwarded.contains(&(rumor, from)) {
+            self.broken(Rule::SentBack, at, id, format!("{rumor:?} to {from}"));
+        }
+    }
+
     fn check_alarm(&mut self, at: Instant, id: ProcessId, name: &NodeName) {
         let Some(healthy) = &self.healthy else { return };
         let rule = if self.leaving.contains(name) {
@@ -393,7 +436,13 @@ impl Watch for Checker {
         if self.victims.contains(&to) {
             self.broken(Rule::Reflected, at, id, format!("it sends to {to}"));
         }
+        let datagram = node.last_datagram();
+        if datagram.cause == Cause::Forward {
+            let rumors = datagram.rumors().iter().map(|&(rumor, _)| (rumor, to));
+            self.observed(id).forwarded.extend(rumors);
+        }
         self.check_copies(at, id, node, to);
+        self.check_starving(at, id, node, to);
     }
 
     fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
@@ -428,7 +477,10 @@ impl Watch for Checker {
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
-            Fact::Rumor { id: rumor, .. } => self.check_rumor(at, id, node, rumor.short()),
+            Fact::Rumor { id: rumor, from, .. } => {
+                self.check_rumor(at, id, node, rumor.short());
+                self.check_sender(at, id, rumor.short(), *from);
+            }
             _ => {}
         }
     }
@@ -437,6 +489,7 @@ impl Watch for Checker {
         if self.breach.is_some() {
             return;
         }
+        self.observed(id).forwarded.clear();
         // Lists of large clusters are walked every few turns.
         let observed = self.observed(id);
         observed.turns += 1;

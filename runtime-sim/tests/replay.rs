@@ -12,8 +12,8 @@ use rumormill_sim::scenario::{Outcome, Scenario};
 /// what a seed draws or of a random stream changes them, and is then named in the message of the
 /// commit that replaces them; anything else that does is a bug.
 const PINNED: [(u64, &str); 3] = [
-    (1, "c8c5f19e53a410bacd1e3cf0f7ecd04d"),
-    (12, "0ca3adbab96ca45a0af6c42f8c9d8369"),
+    (1, "61a6a10d28f96499d8a897d59ac4efdf"),
+    (12, "fda456404e9472ef2aea67214d979ffe"),
     (16, "22d604fc27964e68abe0b8b65751d1c0"),
 ];
 
@@ -50,7 +50,7 @@ fn the_lines_of_a_trace_are_the_same_each_time_and_do_not_change_the_run() {
 fn drawn_configurations_differ_and_are_printed_whole() {
     let texts: Vec<String> = (0..50).map(|seed| Scenario::draw(seed).to_string()).collect();
     for (index, text) in texts.iter().enumerate() {
-        assert_eq!(text.lines().count(), 21, "{text}");
+        assert_eq!(text.lines().count(), 22, "{text}");
         assert!(!texts[index + 1..].contains(text));
     }
 }

@@ -57,6 +57,10 @@ const GROUPS: usize = 4;
 const CONTACTS: u32 = 40;
 /// How long a name that died stays bound to its address, where addresses change.
 const RECLAIM_AFTER: Duration = Duration::from_secs(5);
+/// How soon the dead are forgotten where nobody points nodes at the seed, and how often one that is
+/// missing is called: the mean pause between calls of a part is a third of it.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+const HEAL_EVERY: Duration = Duration::from_secs(3);
 
 /// What a seed decides, each part of which may be replaced. Prints as `name = value` lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,9 @@ pub struct Scenario {
     pub faults: Classes,
     /// What datagrams and streams are wrapped in.
     pub guard: Guard,
+    /// Whether operators point all nodes at the seed again once links are healed. If not, whoever
+    /// lost the others must find them by itself, long after the dead were forgotten.
+    pub operators: bool,
 }
 
 /// What datagrams and streams are wrapped in.
@@ -131,6 +138,7 @@ impl Scenario {
             is_compressed: chance.below(4) == 0,
         };
         let faults = Classes::draw(seed, dared);
+        let operators = chance.below(2) == 0;
         Self {
             seed,
             nodes,
@@ -143,6 +151,7 @@ impl Scenario {
             broadcasts,
             faults,
             guard,
+            operators,
         }
         .without(Class::ALL.iter().copied().collect::<Classes>().without(faults))
     }
@@ -228,11 +237,16 @@ impl Scenario {
         config.push_pull_interval = Some(Duration::from_secs(1));
         config.join_retry_max = Duration::from_secs(2);
         config.stagger = Stagger::Random;
-        // The dead are remembered, and met again, until the end of the scenario.
-        config.gossip_to_dead = Duration::from_secs(3_600);
+        if self.operators {
+            // The dead are remembered until the end of the scenario.
+            config.gossip_to_dead = Duration::from_secs(3_600);
+        } else {
+            config.gossip_to_dead = FORGOTTEN_AFTER;
+            config.heal_interval = Some(HEAL_EVERY);
+        }
         config.neighbors = self.links(index).map(|end| numbered(end).addr).collect();
-        // Where bytes change unnoticed, an address may as well. memberlist's way out, that the dead
-        // are forgotten, is closed above.
+        // Where bytes change unnoticed, an address may as well. memberlist's way out is that the dead are
+        // forgotten, which is not so above.
         let moves = self.faults.has(Class::Move) || self.is_garbling();
         config.reclaim_after = moves.then_some(RECLAIM_AFTER);
         config.label = self.guard.label.into();
@@ -345,7 +359,8 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults      = {}", self.faults)?;
         writeln!(f, "faults for  = {:?}", self.faults_for)?;
         writeln!(f, "crashes     = {}", self.crashes)?;
-        writeln!(f, "broadcasts  = {}", self.broadcasts)
+        writeln!(f, "broadcasts  = {}", self.broadcasts)?;
+        writeln!(f, "operators   = {}", self.operators)
     }
 }
 

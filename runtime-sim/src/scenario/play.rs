@@ -26,6 +26,9 @@ const PROOFS: u64 = 4;
 const LAST_EXCHANGES: Duration = Duration::from_secs(3);
 /// How long gossip alone may take to reach half of the cluster, hop by hop along a ring if need be.
 const GOSSIP_WITHIN: Duration = Duration::from_secs(30);
+/// A node must notice that it stood still for so long: from its next timer, a gossip interval away at
+/// most, it is longer than the wait for an ack.
+const NOTICED_PAUSE: Duration = Duration::from_secs(1);
 /// Nodes of the other cluster that wants to join ours.
 const FOREIGNERS: usize = 3;
 const FOREIGN_LABEL: &str = "green";
@@ -47,6 +50,7 @@ struct Play<'a> {
     /// What is left of the applications of processes that are down.
     left: BTreeMap<ProcessId, Listener>,
     fired: Fired,
+    still_since: BTreeMap<ProcessId, Instant>,
     healed_after: Duration,
     delivered_after: Duration,
 }
@@ -79,6 +83,7 @@ impl<'a> Play<'a> {
             told: 0,
             left: BTreeMap::new(),
             fired: Fired::default(),
+            still_since: BTreeMap::new(),
             healed_after: Duration::ZERO,
             delivered_after: Duration::ZERO,
         };
@@ -194,12 +199,8 @@ impl<'a> Play<'a> {
             Deed::Restart(victim) => self.restart(ProcessId::new(victim), None),
             Deed::RestartAt(victim, addr) => self.restart(ProcessId::new(victim), Some(addr)),
             Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
-            Deed::Pause(victim) => {
-                let before = self.world.stats().pauses;
-                self.world.pause(ProcessId::new(victim));
-                return self.world.stats().pauses - before;
-            }
-            Deed::Resume(victim) => self.world.resume(ProcessId::new(victim)),
+            Deed::Pause(victim) => return self.pause(ProcessId::new(victim)),
+            Deed::Resume(victim) => self.resume(ProcessId::new(victim)),
             Deed::Lag(victims, lag) => {
                 for victim in victims {
                     self.world.set_lag(ProcessId::new(victim), lag);
@@ -244,8 +245,41 @@ impl<'a> Play<'a> {
         });
     }
 
+    fn pause(&mut self, id: ProcessId) -> u64 {
+        let before = self.world.stats().pauses;
+        self.world.pause(id);
+        let pauses = self.world.stats().pauses - before;
+        if pauses > 0 {
+            self.still_since.insert(id, self.world.now());
+        }
+        pauses
+    }
+
+    /// Lets a process go on. What it waited for had no chance to come: it may condemn nobody at the
+    /// moment at which it wakes, unless it stood still so briefly that it cannot know.
+    fn resume(&mut self, id: ProcessId) {
+        let Some(since) = self.still_since.remove(&id) else { return };
+        let now = self.world.now();
+        let judged = |world: &Stage| {
+            let stats = world.node(id).map(Node::stats);
+            stats.map(|stats| stats.probes_failed + stats.suspicions_expired)
+        };
+        let before = judged(&self.world);
+        self.world.resume(id);
+        if now.saturating_since(since) < NOTICED_PAUSE {
+            return;
+        }
+        self.world.run_for(Duration::ZERO);
+        let after = judged(&self.world);
+        if before != after {
+            let detail = format!("{before:?} verdicts before, {after:?} after");
+            self.world.watch_mut().broken(Rule::Hasty, now, id, detail);
+        }
+    }
+
     fn crash(&mut self, id: ProcessId) -> u64 {
         let Some(mut app) = self.world.crash(id) else { return 0 };
+        self.still_since.remove(&id);
         self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
         self.left.insert(id, app);
         1
@@ -280,7 +314,7 @@ impl<'a> Play<'a> {
         *self.world.network_mut() = self.scenario.network.healed();
         self.world.open_links();
         for id in self.ids() {
-            self.world.resume(id);
+            self.resume(id);
             self.world.set_lag(id, Duration::ZERO);
             self.world.set_bandwidth(id, None);
             if self.has_left(id) {
@@ -288,9 +322,12 @@ impl<'a> Play<'a> {
             }
             self.restart(id, None);
         }
-        // Operators point nodes that may have lost everybody at the seed again.
+        // A seed that has not answered may be none any more: no node could know.
         for id in self.ids() {
-            self.join(id);
+            let is_lost = self.world.node(id).is_some_and(|node| node.seeds_waiting() > 0);
+            if self.scenario.operators || is_lost {
+                self.join(id);
+            }
         }
         let (began, bound) = (self.world.now(), self.scenario.heals_within());
         let nodes = self.scenario.nodes;
@@ -339,11 +376,11 @@ impl<'a> Play<'a> {
         say: impl FnOnce(&mut Self),
         heard: impl Fn(&Stage) -> usize,
     ) -> Result<(), Violation> {
-        // Copies for the dead count against the budget, also those of a goodbye: beside a few dead
-        // members all may go to them, and nobody hears it. Take this out when that is mended.
-        let are_dead = nodes_of(&self.world, self.scenario.nodes).any(knows_dead);
-        // Where duplicates are queued again, what is old never ends, and what is new may starve.
-        if are_dead || !self.scenario.mode.drops_duplicates() {
+        // The thesis modes count copies for the dead, and where duplicates are queued again, what is old
+        // never ends: what is new may starve.
+        let mode = self.scenario.mode;
+        let are_dead = || nodes_of(&self.world, self.scenario.nodes).any(knows_dead);
+        if !mode.drops_duplicates() || mode.is_thesis() && are_dead() {
             say(self);
             return Ok(());
         }
