@@ -198,9 +198,12 @@ impl Scenario {
         let exchange = config.push_pull_interval.unwrap_or_default();
         let probe = config.probe_interval.unwrap_or_default();
         let round = self.network.held_back + self.network.jitter + 4 * self.longest_latency();
-        let burials = [Class::Move, Class::Ghosts, Class::Replay];
-        let burials = self.is_garbling() || burials.iter().any(|&class| self.faults.has(class));
-        let burial = if burials { self.buries_within(&config) } else { Duration::ZERO };
+        let ghosts = self.faults.has(Class::Ghosts) || self.faults.has(Class::Replay);
+        let burial = if ghosts || self.are_names_led_astray() {
+            self.buries_within(&config)
+        } else {
+            Duration::ZERO
+        };
         (exchange + probe + round) * CONTACTS + burial
     }
 
@@ -214,6 +217,12 @@ impl Scenario {
         let suspicion = config.suspicion_mult * config.suspicion_max_mult * (nodes.ilog10() + 1);
         let bound = config.reclaim_after.unwrap_or_default();
         probe * (2 * nodes + suspicion) + bound
+    }
+
+    /// Whether a name may come to stand for an address where its owner is not: because it moved, or
+    /// somebody said so, or a byte changed.
+    fn are_names_led_astray(&self) -> bool {
+        self.faults.has(Class::Move) || self.faults.has(Class::Hijack) || self.is_garbling()
     }
 
     /// Whether links change bytes and not every layer notices: answers to probes have no checksum,
@@ -245,10 +254,8 @@ impl Scenario {
             config.heal_interval = Some(HEAL_EVERY);
         }
         config.neighbors = self.links(index).map(|end| numbered(end).addr).collect();
-        // Where bytes change unnoticed, an address may as well. memberlist's way out is that the dead are
-        // forgotten, which is not so above.
-        let moves = self.faults.has(Class::Move) || self.is_garbling();
-        config.reclaim_after = moves.then_some(RECLAIM_AFTER);
+        // In memberlist a name comes free when the dead are forgotten, which is not so above.
+        config.reclaim_after = self.are_names_led_astray().then_some(RECLAIM_AFTER);
         config.label = self.guard.label.into();
         config.compression = self.guard.is_compressed;
         if self.guard.is_encrypted {
