@@ -20,6 +20,9 @@ use crate::world::{Clock, Link, ProcessId, Spawn, World};
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How often the first phase looks whether a rule was broken.
 const PATROL_EVERY: Duration = Duration::from_secs(1);
+/// How long the last partition lasts: most suspicions end within 20 s, what is dead is forgotten after
+/// 10 s, by the next round of probes.
+const ESTRANGED_FOR: Duration = Duration::from_secs(60);
 /// Broadcasts of the second phase: they must reach everybody.
 const PROOFS: u64 = 4;
 /// How long a push/pull that has begun may last when nothing goes wrong.
@@ -101,6 +104,7 @@ impl<'a> Play<'a> {
 
     fn all(&mut self) -> Result<(), Violation> {
         self.suffer()?;
+        self.estrange()?;
         self.heal()?;
         self.prove()?;
         self.part()?;
@@ -175,6 +179,18 @@ impl<'a> Play<'a> {
             }
         }
         self.run_to(end)
+    }
+
+    /// A last partition, where nobody helps afterwards: both halves forget that there was another.
+    fn estrange(&mut self) -> Result<(), Violation> {
+        if self.scenario.operators || !self.scenario.faults.has(Class::Partition) {
+            return Ok(());
+        }
+        let nodes = self.scenario.nodes;
+        let across = (0..nodes / 2).flat_map(|a| (nodes / 2..nodes).map(move |b| [(a, b), (b, a)]));
+        let cuts = self.perform(None, Deed::Links(across.flatten().collect(), Link::Cut));
+        self.fired.add(Class::Partition, cuts);
+        self.run_to(self.world.now() + ESTRANGED_FOR)
     }
 
     /// Lets time pass as long as no rule is broken.
