@@ -13,7 +13,7 @@
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
 //! | [`Rule::SentBack`] | no rumour is forwarded to whom it came from |
 //! | [`Rule::Starved`] | no rumour waits while tick after tick carries other news to those who understand it |
-//! | [`Rule::Hasty`] | who stood still judges nobody by the time that it lost |
+//! | [`Rule::Hasty`] | no probe fails at the moment at which whoever stood still wakes |
 //! | [`Rule::Reflected`] | nobody sends to an address that only a stranger named |
 //! | [`Rule::Merged`] | nobody sees a member of a cluster with another label |
 //! | [`Rule::FalseAlarm`] | in a healthy cluster nobody who runs is reported as failed |
@@ -80,7 +80,7 @@ impl fmt::Display for Rule {
             Self::OverBudget => "a rumour was repeated too often",
             Self::SentBack => "a rumour was forwarded to whom it came from",
             Self::Starved => "a rumour starves",
-            Self::Hasty => "a process judged by the time for which it stood still",
+            Self::Hasty => "a probe failed by the time for which its process stood still",
             Self::Reflected => "a datagram went to a stranger's victim",
             Self::Merged => "two clusters have merged",
             Self::FalseAlarm => "a healthy member was reported as failed",

@@ -88,7 +88,8 @@ pub struct Scenario {
     /// What datagrams and streams are wrapped in.
     pub guard: Guard,
     /// Whether operators point all nodes at the seed again once links are healed. If not, whoever
-    /// lost the others must find them by itself, long after the dead were forgotten.
+    /// lost the others must find them by itself, long after the dead were forgotten. Where processes
+    /// move there are operators: nobody can find those whose addresses nobody knows.
     pub operators: bool,
 }
 
@@ -138,7 +139,7 @@ impl Scenario {
             is_compressed: chance.below(4) == 0,
         };
         let faults = Classes::draw(seed, dared);
-        let operators = chance.below(2) == 0;
+        let operators = chance.below(2) == 0 || faults.has(Class::Move);
         Self {
             seed,
             nodes,

@@ -271,24 +271,22 @@ impl<'a> Play<'a> {
         pauses
     }
 
-    /// Lets a process go on. What it waited for had no chance to come: it may condemn nobody at the
-    /// moment at which it wakes, unless it stood still so briefly that it cannot know.
+    /// Lets a process go on. What it waited for had no chance to come: it may accuse nobody at the
+    /// moment at which it wakes, unless it stood still so briefly that it cannot know. What others
+    /// say of a suspect in what it finds may end a suspicion, though.
     fn resume(&mut self, id: ProcessId) {
         let Some(since) = self.still_since.remove(&id) else { return };
         let now = self.world.now();
-        let judged = |world: &Stage| {
-            let stats = world.node(id).map(Node::stats);
-            stats.map(|stats| stats.probes_failed + stats.suspicions_expired)
-        };
-        let before = judged(&self.world);
+        let failed = |world: &Stage| world.node(id).map_or(0, |node| node.stats().probes_failed);
+        let before = failed(&self.world);
         self.world.resume(id);
         if now.saturating_since(since) < NOTICED_PAUSE {
             return;
         }
         self.world.run_for(Duration::ZERO);
-        let after = judged(&self.world);
+        let after = failed(&self.world);
         if before != after {
-            let detail = format!("{before:?} verdicts before, {after:?} after");
+            let detail = format!("{before} probes had failed before, {after} after");
             self.world.watch_mut().broken(Rule::Hasty, now, id, detail);
         }
     }
