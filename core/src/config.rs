@@ -11,6 +11,8 @@ use core::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 
+use crate::rumor::epidemic::{Epidemic, Stop};
+use crate::wire::control::TREES;
 use crate::wire::keyring::Keyring;
 use crate::wire::{self, packet};
 
@@ -26,8 +28,10 @@ pub enum Mode {
     ThesisMatching,
     /// memberlist with duplicates dropped: the fair baseline.
     Classic,
-    /// Along the overlay's links: forwarded at once to every neighbour but the sender, repeated by
-    /// the tick until the budget ends, duplicates dropped.
+    /// Along the overlay's links, in steps that can be switched one by one: forwarded at once
+    /// ([`Config::immediate`]), along trees ([`Config::prune`]), repaired by digests
+    /// ([`Config::repair`]), over links that hold when the listed ones fail ([`Config::floor`]).
+    /// Duplicates are dropped.
     Matching,
 }
 
@@ -189,8 +193,25 @@ pub struct Config {
     /// Whether rumours ride on pings and acks, as memberlist's do, beside the gossip tick.
     pub rumor_piggyback: bool,
     /// The static links of the matching modes, by advertised address. Addresses of nobody are kept
-    /// until somebody has them. At most [`NEIGHBORS_MAX`].
+    /// until somebody has them. At most [`NEIGHBORS_MAX`]. Each link should be listed at both ends.
     pub neighbors: Vec<SocketAddr>,
+    /// `matching`: whether a new rumour is forwarded at once. Otherwise it waits for the tick.
+    pub immediate: bool,
+    /// `matching`: whether links that brought duplicates carry ids only, so that the others form trees:
+    /// one payload per member and rumour, and nothing repeated (Plumtree). A rumour too large for a
+    /// datagram is announced along every link and fetched over a stream. Needs `immediate`; all
+    /// members of the mode should agree.
+    pub prune: bool,
+    /// `matching`: how the gossip tick repairs what the links did not bring: with digests of ids, to a
+    /// neighbour and to any member. `None` switches it off.
+    pub repair: Option<Epidemic>,
+    /// `matching`: whether members keep links beside the listed ones that follow from their names
+    /// alone, one ring of all, from 1000 members on two. They carry ids until the list fails.
+    pub floor: bool,
+    /// `matching`: how many trees there are, 1 to 64: each origin's rumours take one of them. With
+    /// one, all origins share it: it forms sooner, and ways in it are up to twice as long. All members
+    /// must agree.
+    pub trees: u8,
 
     /// Most members in the table, dead ones included; a new one beyond it is refused and counted.
     pub members_max: usize,
@@ -268,6 +289,11 @@ impl Config {
             rumor_retransmit_mult: 4,
             rumor_piggyback: true,
             neighbors: Vec::new(),
+            immediate: true,
+            prune: true,
+            repair: Some(Epidemic::DEFAULT),
+            floor: true,
+            trees: TREES,
             members_max: 65_536,
             rumor_queue_bytes_max: 4 << 20,
             seen_max: 65_536,
@@ -384,6 +410,9 @@ pub enum ConfigError {
         /// Which feature of the crate.
         feature: &'static str,
     },
+    /// Trees are made of what is forwarded at once.
+    #[error("prune needs immediate: a tree is what forwarding at once leaves")]
+    PruneWithoutImmediate,
     /// The first pause must not exceed the longest.
     #[error("join_retry ({first:?}) must not exceed join_retry_max ({max:?})")]
     JoinRetryAboveMax {
@@ -451,6 +480,9 @@ impl TryFrom<Config> for Params {
         if current < min || current > max {
             return Err(ConfigError::DelegateVersion(config.delegate_version));
         }
+        if config.prune && !config.immediate {
+            return Err(ConfigError::PruneWithoutImmediate);
+        }
         if config.compression && !cfg!(feature = "compression") {
             let (knob, feature) = ("compression", "compression");
             return Err(ConfigError::NotBuiltIn { knob, feature });
@@ -503,6 +535,9 @@ fn check_numbers(config: &Config) -> Result<(), ConfigError> {
     const MULT: (usize, usize) = (1, 64);
     let small = |value: u32| value as usize;
     let networks = config.allowed_networks.as_ref().map_or(1, Vec::len);
+    let contacts = config.repair.map_or(1, |repair| match repair.stop {
+        Stop::Counter(k) | Stop::Coin(k) => k,
+    });
     let knobs = [
         ("indirect_checks", config.indirect_checks, (0, 16)),
         ("suspicion_mult", small(config.suspicion_mult), MULT),
@@ -515,6 +550,8 @@ fn check_numbers(config: &Config) -> Result<(), ConfigError> {
         ("label length", config.label.len(), (0, packet::LABEL_LEN_MAX)),
         ("packet_size_max", config.packet_size_max, packet::PACKET_SIZES),
         ("number of allowed_networks", networks, (1, NETWORKS_MAX)),
+        ("trees", config.trees.into(), (1, TREES.into())),
+        ("contacts of repair", contacts.into(), (1, 255)),
         ("number of neighbors", config.neighbors.len(), (0, NEIGHBORS_MAX)),
         ("members_max", config.members_max, (2, 1 << 24)),
         ("rumor_queue_bytes_max", config.rumor_queue_bytes_max, (1 << 16, 1 << 30)),

@@ -201,6 +201,15 @@ pub enum Fact {
         /// The application's bytes.
         payload: Bytes,
     },
+    /// The list of neighbours has fallen apart: told when all of them are lost, and when a rumour
+    /// had to be fetched from elsewhere while some are. At most once in
+    /// [`Config::payload_cache_for`](crate::Config::payload_cache_for) for the latter.
+    OverlayDegraded {
+        /// The neighbours of the list that are dead, gone, or do not answer: where it is cut.
+        lost: Vec<SocketAddr>,
+        /// A member beyond the cut: who had the rumour, if this node fetched it itself.
+        beyond: Option<NodeName>,
+    },
     /// A message for this node alone.
     Message {
         /// Who sent it.

@@ -130,6 +130,7 @@ pub use node::{
     Verdict,
 };
 pub use push_pull::SEEDS_MAX;
+pub use rumor::epidemic::{Epidemic, Exchange, Stop};
 pub use rumor::{RumorId, ShortId};
 pub use time::Instant;
 pub use wire::keyring::{KEYS_MAX, Key, KeyError, Keyring, KeyringError};

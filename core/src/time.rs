@@ -39,6 +39,12 @@ impl Instant {
         self.0
     }
 
+    /// The instant so long before this one, but not before the start.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// How long after `earlier` this instant lies; zero if it does not.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

@@ -29,6 +29,7 @@ fn rumor() -> Vec<u8> {
         sequence: 1,
         hop: 1,
         age_ms: 0,
+        off_tree: false,
         origin: origin.as_bytes(),
         payload: b"news",
     };

@@ -30,8 +30,9 @@ fn settled(size: usize, config: impl Fn(usize) -> Config) -> Cluster {
     cluster
 }
 
+/// Without trees and repair: `matching` floods, and repeats by the tick.
 fn with_mode(mode: Mode) -> Config {
-    Config { rumor_mode: mode, ..Config::lan() }
+    Config { rumor_mode: mode, prune: false, repair: None, floor: false, ..Config::lan() }
 }
 
 /// A hypercube of 2^dim nodes.

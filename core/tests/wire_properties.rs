@@ -210,6 +210,7 @@ proptest! {
             sequence,
             hop,
             age_ms,
+            off_tree: hop % 2 == 1,
             origin: &origin,
             payload: &payload,
         });

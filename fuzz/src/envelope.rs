@@ -1,6 +1,7 @@
 //! What is ours inside memberlist's opaque bytes: the envelope of a user message, the sections of
 //! a push/pull's state, the tag in a meta.
 
+use rumormill::wire::control::Control;
 use rumormill::wire::envelope::{Data, Envelope, MAGIC};
 use rumormill::wire::message::Message;
 use rumormill::wire::packet::{Opener, put_label};
@@ -49,18 +50,34 @@ fn codec(user: &[u8]) {
     assert_eq!(decoded == Ok(None), !user.starts_with(&MAGIC), "the magic alone decides");
     let Ok(Some(envelope)) = decoded else { return };
     let canonical = encoded(|out| envelope.encode(out));
-    // The flags are ignored when they come and 0 when they go; everything else is kept.
+    // Unknown flags are ignored when they come and 0 when they go, and so is the channel of what is
+    // for no application; everything else is kept.
     let mut expected = user.to_vec();
-    expected[3] = 0;
+    expected[3] &= known_flags(&envelope);
+    if let Envelope::Control(_) = envelope {
+        expected[4..6].fill(0);
+    }
     assert_eq!(canonical, expected);
     assert_never_cut(canonical.len(), |out| envelope.encode(out));
     assert_eq!(Envelope::decode(&canonical), Ok(Some(envelope)));
     let header_len = match envelope {
         Envelope::Data(data) => Data::overhead(data.origin.len()),
-        Envelope::Direct { .. } => 6,
+        Envelope::Direct { .. } | Envelope::Control(_) => 6,
     };
     for len in MAGIC.len()..header_len {
         assert!(Envelope::decode(&user[..len]).is_err(), "a header cut off at {len} bytes");
+    }
+}
+
+const fn known_flags(envelope: &Envelope<'_>) -> u8 {
+    match envelope {
+        Envelope::Control(Control::IHave { .. }) => 3,
+        Envelope::Data(_)
+        | Envelope::Control(
+            Control::Graft { .. } | Control::Digest { .. } | Control::Pull { .. },
+        ) => 1,
+        Envelope::Direct { .. }
+        | Envelope::Control(Control::Prune { .. } | Control::IDontWant { .. }) => 0,
     }
 }
 
@@ -144,7 +161,7 @@ fn told_by_datagrams(user: &[u8], setup: Setup<'_>) {
             forwarded(&world, setup, user, None);
             vec![Told::Rumor { channel: Channel::BARE, hop: None, payload: user }]
         }
-        Err(_) => Vec::new(),
+        Ok(Some(Envelope::Control(_))) | Err(_) => Vec::new(),
     };
     assert_eq!(told(&world), expected, "a rumour is told once, a message as often as it comes");
     let refused = world.node.stats().envelopes_refused;
@@ -178,7 +195,11 @@ fn user_messages(bytes: &[u8], setup: Setup<'_>) -> Vec<Vec<u8>> {
     let mut opener = Opener::default();
     let parts = opener.open(bytes, setup.protection()).expect("the world checked what was sent");
     let user = |part| match Message::decode(part) {
-        Ok(Message::User(user)) => Some(user.to_vec()),
+        Ok(Message::User(user)) => match Envelope::decode(user) {
+            // What is said about rumours is none.
+            Ok(Some(Envelope::Control(_))) => None,
+            _ => Some(user.to_vec()),
+        },
         _ => None,
     };
     parts.filter_map(user).collect()
@@ -211,7 +232,10 @@ fn told_by_a_stream(user: &[u8], setup: Setup<'_>) {
     let expected = match Envelope::decode(user) {
         Ok(Some(Envelope::Direct { channel, payload })) => message(channel, payload),
         Ok(None) => message(Channel::BARE, user),
-        Ok(Some(Envelope::Data(_))) | Err(_) => Vec::new(),
+        Ok(Some(Envelope::Data(Data { channel, hop, payload, .. }))) => {
+            vec![Told::Rumor { channel, hop: Some(hop), payload }]
+        }
+        Ok(Some(Envelope::Control(_))) | Err(_) => Vec::new(),
     };
-    assert_eq!(told(&world), expected, "rumours do not come by streams");
+    assert_eq!(told(&world), expected, "rumours that were fetched come by streams");
 }

@@ -250,6 +250,7 @@ fn enveloped(draw: &mut Draw<'_>) {
             sequence: draw.u64(),
             hop: draw.byte(),
             age_ms: draw.u16(),
+            off_tree: draw.once_in(2),
             origin: if origin.is_empty() { b"a" } else { origin },
             payload: draw.bytes(1_000),
         })

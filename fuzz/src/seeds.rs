@@ -205,6 +205,7 @@ fn data() -> Data<'static> {
         sequence: 9,
         hop: 2,
         age_ms: 300,
+        off_tree: false,
         origin: FRIEND.as_bytes(),
         payload: b"news",
     }

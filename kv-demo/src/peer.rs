@@ -238,6 +238,8 @@ const fn why(cause: Cause) -> Why {
         Cause::ProbeRequest => Why::Ask,
         Cause::Ack => Why::Ack,
         Cause::Nack => Why::Nack,
+        Cause::Repair => Why::Repair,
+        Cause::Control => Why::Control,
         Cause::Direct => Why::Other,
     }
 }

@@ -27,7 +27,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rumormill::{
-    Cause, Event, Fact, Incarnation, Instant, Member, MemberState, Node, NodeName, SEEDS_MAX,
+    Cause, Event, Fact, Incarnation, Instant, Member, MemberState, Mode, Node, NodeName, SEEDS_MAX,
     ShortId,
 };
 use siphasher::sip::SipHasher13;
@@ -35,6 +35,8 @@ use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
 
+/// Most links that follow from names alone: two in each of two rings.
+const FLOOR_LINKS: u32 = 4;
 /// Datagrams that are kept for whoever wants to send them again.
 const CAPTURED_MAX: usize = 256;
 /// Members of a node that are looked at in every turn; more of them less often.
@@ -345,7 +347,18 @@ impl Checker {
         let Some(recipient) = recipient(node, to) else { return };
         let observed = self.observed(id);
         observed.most_live = observed.most_live.max(node.live_members());
-        let budget = budget(node.params().rumor_retransmit_mult, observed.most_live);
+        let params = node.params();
+        let has_trees = params.rumor_mode == Mode::Matching && params.prune;
+        if has_trees && datagram.cause == Cause::Repair {
+            // Who asks twice gets it twice.
+            return;
+        }
+        let budget = if has_trees {
+            // Once along each link.
+            u32::try_from(params.neighbors.len()).unwrap_or(u32::MAX) + FLOOR_LINKS
+        } else {
+            budget(params.rumor_retransmit_mult, observed.most_live)
+        };
         let mut over = None;
         for &(rumor, copies) in datagram.rumors() {
             let sent = observed.copies.entry((rumor, recipient)).or_default();

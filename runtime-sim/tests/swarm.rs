@@ -29,7 +29,7 @@ fn a_swarm_is_well_and_every_kind_of_fault_happens_in_it() {
 
 #[test]
 fn gossip_that_reaches_nobody_is_seen() {
-    let calm = Scenario { nodes: 5, mode: Mode::Matching, ..Scenario::draw(0) };
+    let calm = Scenario { nodes: 5, mode: Mode::ThesisMatching, ..Scenario::draw(0) };
     let calm = calm.without(Class::ALL.iter().copied().collect());
     for (strides, is_silent) in [(vec![1], false), (vec![], true)] {
         let scenario = Scenario { piggyback: false, strides, ..calm.clone() };

@@ -178,6 +178,8 @@ pub(crate) struct Table {
     addr_hash: Keyed,
     live: usize,
     members_max: usize,
+    /// Counts changes of who is live and where.
+    version: u64,
 }
 
 /// All members in the order in which they are probed.
@@ -215,6 +217,7 @@ impl Table {
             addr_hash: Keyed::new(rng_seed, 1),
             live: 0,
             members_max,
+            version: 0,
         }
     }
 
@@ -226,6 +229,17 @@ impl Table {
     /// Alive and suspect members, this node included.
     pub(crate) fn live(&self) -> usize {
         self.live
+    }
+
+    /// Another number than before whenever somebody came, went, moved, or said something else about
+    /// itself.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What a member says about itself was changed in its record.
+    pub(crate) fn note_change(&mut self) {
+        self.version += 1;
     }
 
     pub(crate) fn get(&self, id: MemberId) -> Option<&Record> {
@@ -288,6 +302,7 @@ impl Table {
         }
         self.check_room_at(record.addr)?;
         self.live += usize::from(record.state.is_live());
+        self.version += 1;
         let id = self.occupy(record);
         self.index_name(id.index);
         self.index_addr(id.index);
@@ -307,6 +322,7 @@ impl Table {
         record.since = now;
         self.suspicions.remove(&id.index);
         self.live = self.live + usize::from(state.is_live()) - usize::from(was_live);
+        self.version += u64::from(was_live != state.is_live());
     }
 
     /// Makes a live member a suspect.
@@ -355,6 +371,7 @@ impl Table {
         if let Some(record) = self.get_mut(id) {
             record.addr = addr;
         }
+        self.version += 1;
         self.index_addr(id.index);
         Ok(())
     }
@@ -411,6 +428,7 @@ impl Table {
         let Slot::Taken(record) = slot else { return None };
         self.suspicions.remove(&id.index);
         self.live -= usize::from(record.state.is_live());
+        self.version += 1;
         self.free.push(id.index);
         Some(record)
     }

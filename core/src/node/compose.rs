@@ -1,6 +1,5 @@
 //! From an intent to bytes: the only place where datagrams are written.
 
-use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use smallvec::SmallVec;
@@ -11,7 +10,7 @@ use super::{Node, Output, rumors::USER_TYPE};
 use crate::broadcast::{Account, Offer};
 use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
-use crate::rumor::{Rumor, RumorKey, ShortId};
+use crate::rumor::{RumorKey, ShortId};
 use crate::wire::message::{Ack, IndirectPing, MessageType, Nack, Ping, Source};
 use crate::wire::msgpack::Blob;
 use crate::wire::packet::{Checksum, Finish, PART_OVERHEAD, PacketWriter};
@@ -35,6 +34,10 @@ pub enum Cause {
     Tick,
     /// A rumour forwarded at once.
     Forward,
+    /// A rumour sent to who asked for it.
+    Repair,
+    /// Ids and wishes of the overlay, and no rumour.
+    Control,
     /// A message for the recipient alone.
     Direct,
 }
@@ -55,12 +58,12 @@ impl Datagram {
         &self.rumors
     }
 
-    fn begin(&mut self, cause: Cause) {
+    pub(super) fn begin(&mut self, cause: Cause) {
         self.cause = cause;
         self.rumors.clear();
     }
 
-    fn note(&mut self, key: RumorKey) {
+    pub(super) fn note(&mut self, key: RumorKey) {
         let id = key.short();
         match self.rumors.iter_mut().find(|(other, _)| *other == id) {
             Some((_, copies)) => *copies += 1,
@@ -99,6 +102,12 @@ impl Node {
         match self.datagram.cause {
             Cause::Tick => self.stats.rumor_copies_tick += copies,
             Cause::Forward => self.stats.rumor_copies_forwarded += copies,
+            // Counted where it is known which kind of repair it was.
+            Cause::Repair => {}
+            Cause::Control => {
+                self.stats.control_sent += 1;
+                self.stats.control_bytes_sent += len as u64;
+            }
             _ => self.stats.rumor_copies_piggybacked += copies,
         }
     }
@@ -133,9 +142,14 @@ impl Node {
                 self.compose_answer(to, buf, |_, out| Nack { seq }.encode(out))
             }
             Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
-            Intent::Forward { rumor, except, next } => {
-                self.compose_forward(rumor, except, next, buf)
+            Intent::Forward { rumor, to, off_tree } => {
+                self.compose_forward(rumor, to, off_tree, buf)
             }
+            Intent::Supply { to, rumor, off_tree } => {
+                self.compose_supply(to, &rumor, off_tree, buf)
+            }
+            Intent::Plain { rumor, except, next } => self.compose_plain(rumor, except, next, buf),
+            Intent::Control { to } => self.compose_control(to, buf),
             Intent::Direct { to, message } => {
                 self.datagram.begin(Cause::Direct);
                 let record = self.table.get(to)?;
@@ -153,12 +167,12 @@ impl Node {
     }
 
     /// Counts a datagram that cannot be sent for lack of room.
-    fn expect_fit(&mut self, written: Result<(), Full>) -> Option<()> {
+    pub(super) fn expect_fit(&mut self, written: Result<(), Full>) -> Option<()> {
         self.stats.packets_unfit += u64::from(written.is_err());
         written.ok()
     }
 
-    fn writer<'b>(&self, buf: &'b mut [u8], checksum: Checksum) -> PacketWriter<'b> {
+    pub(super) fn writer<'b>(&self, buf: &'b mut [u8], checksum: Checksum) -> PacketWriter<'b> {
         let label = &self.params.label;
         match self.seal_version() {
             Some(version) => PacketWriter::sealed(buf, label, version, checksum),
@@ -166,7 +180,7 @@ impl Node {
         }
     }
 
-    fn finish(&mut self, writer: PacketWriter<'_>) -> usize {
+    pub(super) fn finish(&mut self, writer: PacketWriter<'_>) -> usize {
         let nonce = self.seal_version().map(|_| self.nonce_rng.bytes());
         writer.finish_with(Finish {
             compress: self.params.compression.then_some(&mut self.packed),
@@ -293,36 +307,6 @@ impl Node {
         (len > 0).then_some((addr, len))
     }
 
-    fn compose_forward(
-        &mut self,
-        rumor: Arc<Rumor>,
-        except: Option<MemberId>,
-        next: usize,
-        buf: &mut [u8],
-    ) -> Option<(SocketAddr, usize)> {
-        self.datagram.begin(Cause::Forward);
-        let (mut from, mut sent) = (next, None);
-        while sent.is_none()
-            && let Some((id, after)) = self.links.next_live(from, &self.table, self.me, except)
-        {
-            from = after;
-            let Some(record) = self.table.get(id) else { continue };
-            let Some(form) = rumor.form_for(record.takes_envelopes()) else { continue };
-            let addr = record.addr.socket_addr();
-            let mut writer = self.writer(buf, checksum_for(record));
-            let written = writer.part(|out| rumor.encode(form, self.now, out));
-            if self.expect_fit(written).is_some() {
-                sent = Some((addr, self.finish(writer)));
-            }
-        }
-        sent.as_ref()?;
-        self.datagram.note(rumor.key);
-        if self.links.next_live(from, &self.table, self.me, except).is_some() {
-            self.outbox.unpop(Intent::Forward { rumor, except, next: from });
-        }
-        sent
-    }
-
     /// The thesis modes count all copies alike, as memberlist does.
     fn recipient(&self, record: &Record) -> Recipient {
         let counts = record.state == MemberState::Alive || self.params.rumor_mode.is_thesis();
@@ -388,6 +372,6 @@ fn offer(written: bool, writer: &PacketWriter<'_>) -> Offer {
     }
 }
 
-fn checksum_for(record: &Record) -> Checksum {
+pub(super) fn checksum_for(record: &Record) -> Checksum {
     if record.versions.protocol_max() >= CRC_SINCE { Checksum::Present } else { Checksum::Absent }
 }

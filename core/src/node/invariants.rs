@@ -14,6 +14,7 @@ impl Node {
         self.table.check();
         self.updates.check();
         self.rumors.check();
+        self.overlay.check();
         self.outbox.check();
         self.streams.check();
         self.asks.check();

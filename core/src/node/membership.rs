@@ -288,6 +288,9 @@ impl Node {
             record.rtt = Rtt::default();
         }
         let name = record.name.clone();
+        if changed.is_some() {
+            self.table.note_change();
+        }
         if old_state != MemberState::Alive {
             self.table.set_state(id, MemberState::Alive, self.now);
         }

@@ -8,23 +8,27 @@
 //! | `refutation` | how this node contradicts what is said about it |
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
+//! | `overlay`, `repair` | rumours along links, and what makes up for lost ones |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `plausibility` | which incarnations are believed |
 //! | `pause` | what becomes of it after a standstill |
-//! | `compose` | from an intent to bytes |
+//! | `compose`, `compose_overlay` | from an intent to bytes |
 //! | `serf` | a goodbye in Serf's words |
 //! | `outbox`, `stats`, `invariants` | intents, counters, what must always hold |
 
 mod asks;
 mod compose;
+mod compose_overlay;
 mod invariants;
 mod membership;
 mod outbox;
+mod overlay;
 mod packets;
 mod pause;
 mod plausibility;
 mod refutation;
+mod repair;
 mod rumors;
 mod serf;
 mod stats;
@@ -52,7 +56,7 @@ use crate::member::{Claim, Member, MemberId, Record, Table};
 use crate::probe::Probe;
 use crate::push_pull::Seeds;
 use crate::rng::{Rng, Stream as ChanceStream};
-use crate::rumor::matching::Links;
+use crate::rumor::overlay::Overlay;
 use crate::rumor::{RumorId, Rumors};
 use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
@@ -239,7 +243,7 @@ pub struct Node {
     rumors: Rumors,
     /// When to see to rumours that nobody can be told.
     stranded_at: Option<Instant>,
-    links: Links,
+    overlay: Overlay,
 
     asks: Asks,
     seeds: Seeds,
@@ -313,7 +317,7 @@ impl Node {
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
-            links: Links::new(&params.neighbors),
+            overlay: Overlay::new(&params),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
             healer: Healer::default(),
@@ -544,7 +548,7 @@ impl Node {
             &mut self.heal_rng,
         ];
         self.ticks.change(self.now, &self.params, &params, &mut rngs);
-        self.links = Links::new(&params.neighbors);
+        self.overlay = Overlay::new(&params);
         self.params = params;
     }
 
@@ -583,6 +587,7 @@ impl Node {
         }
         #[cfg(debug_assertions)]
         self.check_invariants();
+        self.stats.eager_flips += core::mem::take(&mut self.overlay.trees.flips);
         let deadline = self.deadline();
         // One that has passed already is nothing that the runtime is late with from before now on.
         self.promised = deadline.map(|at| at.max(self.now));

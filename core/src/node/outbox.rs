@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::identity::{SeqNo, StreamId};
 use crate::member::MemberId;
 use crate::rumor::Rumor;
+use crate::rumor::links::LinkSet;
 
 /// Most datagrams pending between two drains. A runtime drains after each input, so this many
 /// means that it does not; the newest are dropped then, as a network would.
@@ -32,8 +33,15 @@ pub(crate) enum Intent {
     Nack { to: SocketAddr, seq: SeqNo },
     /// A gossip tick's datagram.
     Gossip { to: MemberId, load: Load },
-    /// A rumour to every live link from `next` on, but not back to its sender.
-    Forward { rumor: Arc<Rumor>, except: Option<MemberId>, next: usize },
+    /// A rumour along links.
+    Forward { rumor: Arc<Rumor>, to: LinkSet, off_tree: bool },
+    /// A rumour to who asked for it.
+    Supply { to: MemberId, rumor: Arc<Rumor>, off_tree: bool },
+    /// A rumour to the plain members that this node stands in for, from the `next` on, but not back
+    /// to its sender.
+    Plain { rumor: Arc<Rumor>, except: Option<MemberId>, next: usize },
+    /// Ids and wishes of the overlay.
+    Control { to: SocketAddr },
     /// A message for one member.
     Direct { to: MemberId, message: Bytes },
     /// Open a stream.

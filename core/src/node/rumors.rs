@@ -6,11 +6,13 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::outbox::{Intent, Load};
+use super::overlay::Came;
 use super::{BroadcastError, Leaving, Node, SendError};
 use crate::config::Mode;
 use crate::event::{Delivery, Fact, Sender};
 use crate::identity::{Channel, NodeName};
 use crate::member::MemberId;
+use crate::rumor::links::LinkSet;
 use crate::rumor::{Arrival, REST_MAX, Rumor, RumorId, Topic, classic, content_key};
 use crate::scale::retransmit_limit;
 use crate::wire::envelope::{Data, Envelope};
@@ -18,6 +20,12 @@ use crate::wire::keyring::Version;
 use crate::wire::message::MessageType;
 use crate::wire::packet::{self, COMPOUND_OVERHEAD, CRC_OVERHEAD, PART_OVERHEAD};
 use crate::wire::stream::USER_MESSAGE_MAX;
+
+/// A payload may take this part of the cache that others fetch it from.
+const CACHE_SHARE: usize = 4;
+
+/// Room for the layers of a stream around a message.
+const STREAM_SLACK: usize = 1 << 10;
 
 impl Node {
     pub(super) fn on_user(&mut self, from: SocketAddr, bytes: &[u8]) {
@@ -27,6 +35,7 @@ impl Node {
                 let payload = Bytes::copy_from_slice(payload);
                 self.deliver(from, channel, payload, Delivery::BestEffort);
             }
+            Ok(Some(Envelope::Control(control))) => self.on_control(from, &control),
             Ok(None) => {
                 self.hear_serf(bytes);
                 self.on_rumor(Arrival::bare(bytes, from));
@@ -35,8 +44,9 @@ impl Node {
         }
     }
 
-    fn on_rumor(&mut self, arrival: Arrival<'_>) {
+    pub(super) fn on_rumor(&mut self, arrival: Arrival<'_>) {
         let from = self.table.find_addr(arrival.from);
+        let came = self.how_it_came(&arrival);
         let first = if self.params.rumor_mode.is_thesis() {
             self.rumors.observe(self.now, arrival.key)
         } else {
@@ -53,10 +63,15 @@ impl Node {
                 from: arrival.from,
                 payload: rumor.payload.clone(),
             });
+            if self.has_overlay() {
+                self.watch_for_parts(arrival.from, came, &rumor.id);
+                self.begin_course(&rumor, came);
+            }
             self.spread(rumor, from);
             return;
         }
         self.stats.rumor_duplicates += 1;
+        self.on_duplicate(arrival.key.short(), came);
         if !self.params.rumor_mode.drops_duplicates() {
             let cached = self.rumors.cached(arrival.key).map(Arc::clone);
             if let Some(rumor) = cached.or_else(|| self.copy_rumor(arrival)) {
@@ -109,6 +124,9 @@ impl Node {
             self.rumors.observe(self.now, content_key(payload));
         }
         self.rumors.remember(self.now, &rumor);
+        if self.has_overlay() {
+            self.begin_course(&rumor, Came::default());
+        }
         self.spread(rumor, None);
         Ok(id)
     }
@@ -120,7 +138,19 @@ impl Node {
         } else {
             Data::overhead(self.name.as_bytes().len())
         };
-        self.datagram_room(header)
+        let datagram = self.datagram_room(header);
+        if !self.has_trees() {
+            return datagram;
+        }
+        // What is larger is fetched over streams, from the payload cache.
+        let over_stream = (USER_MESSAGE_MAX as usize).min(self.params.stream_message_max) - header;
+        let cached = self.params.payload_cache_bytes_max / CACHE_SHARE;
+        datagram.max(cached.min(over_stream - STREAM_SLACK))
+    }
+
+    /// Whether a rumour fits a datagram of ours beside nothing else.
+    pub(super) fn fits_datagram(&self, rumor: &Rumor) -> bool {
+        rumor.message_len() + self.datagram_overhead() <= self.params.packet_size_max()
     }
 
     /// The largest payload of one user message that fits a datagram behind a header of our own.
@@ -145,22 +175,34 @@ impl Node {
             // Nobody to tell. Whoever comes later gets the application's state by push/pull.
             return;
         }
-        if rumor.message_len() + self.datagram_overhead() > self.params.packet_size_max() {
+        if self.has_trees() {
+            self.spread_along_links(&rumor, from);
+            return;
+        }
+        if !self.fits_datagram(&rumor) {
             // It came in a larger datagram than this node sends: it would wait for ever.
             self.stats.rumors_dropped += 1;
             return;
         }
-        if self.params.rumor_mode != Mode::Matching {
+        if self.params.rumor_mode != Mode::Matching || !self.params.immediate {
             self.enqueue_rumor(rumor, 0);
             return;
         }
         self.watch_for_stranded_rumors();
-        let copies = self.links.count_live(&self.table, self.me, from);
-        if copies > 0 {
-            self.intend(Intent::Forward { rumor: Arc::clone(&rumor), except: from, next: 0 });
+        let to = self.links_but(from);
+        if !to.is_empty() {
+            self.intend(Intent::Forward { rumor: Arc::clone(&rumor), to, off_tree: false });
         }
+        let copies = to.len();
         let rest = self.params.gossip_interval.unwrap_or(REST_MAX);
         self.stats.rumors_dropped += self.rumors.rest(self.now + rest, rumor, copies) as u64;
+    }
+
+    /// The live links, but not the one to `from`.
+    fn links_but(&self, from: Option<MemberId>) -> LinkSet {
+        let from = from.and_then(|id| self.table.get(id)).map(|record| record.addr.socket_addr());
+        let from = from.and_then(|addr| self.overlay.links.find(addr));
+        self.overlay.links.live(&self.table, self.me).without(from)
     }
 
     fn enqueue_rumor(&mut self, rumor: Arc<Rumor>, transmits: u32) {
@@ -191,7 +233,7 @@ impl Node {
         }
         let rides = self.params.rumor_piggyback && self.params.probe_interval.is_some();
         let linked = !self.params.rumor_mode.follows_links()
-            || self.links.count_live(&self.table, self.me, None) > 0;
+            || !self.overlay.links.live(&self.table, self.me).is_empty();
         rides || (self.params.gossip_interval.is_some() && linked)
     }
 
@@ -225,7 +267,7 @@ impl Node {
 
     fn gossip_along_links(&mut self) {
         let targets = classic::targets_among(
-            self.links.members(&self.table, self.me).as_slice(),
+            self.overlay.links.members(&self.table, self.me).as_slice(),
             &self.table,
             self.me,
             &self.params,

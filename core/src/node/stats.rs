@@ -83,6 +83,34 @@ pub struct Stats {
     pub rumor_copies_forwarded: u64,
     /// Copies that rode on probes, acks and the like.
     pub rumor_copies_piggybacked: u64,
+    /// Copies sent to who asked for one along a link, streams included.
+    pub rumor_copies_grafted: u64,
+    /// Copies sent to who asked for one elsewhere.
+    pub rumor_copies_pulled: u64,
+    /// Datagrams of ids and wishes of the overlay.
+    pub control_sent: u64,
+    /// Their bytes of UDP payload.
+    pub control_bytes_sent: u64,
+    /// Wishes of the overlay from strangers, or that this node's mode has no use for.
+    pub controls_refused: u64,
+    /// Ids and wishes of the overlay dropped because too many waited. Repair makes up for them.
+    pub controls_dropped: u64,
+    /// Links that began to carry payloads, or ids only, in some tree.
+    pub eager_flips: u64,
+    /// Payloads asked for along a link because only the id had come.
+    pub grafts_sent: u64,
+    /// Links given up in a tree because they brought a duplicate.
+    pub prunes_sent: u64,
+    /// Links taken into a tree because they were faster.
+    pub swaps: u64,
+    /// Payloads asked for elsewhere.
+    pub pulls_sent: u64,
+    /// Payloads asked for that are not here any more, or more than may be sent between two ticks.
+    pub pulls_unanswered: u64,
+    /// Rumours known by id that nobody sent. Digests may name them again.
+    pub rumors_given_up: u64,
+    /// Links that did not answer and carry ids only since.
+    pub links_silenced: u64,
     /// Rumours not passed on: no room in the queue, too large for our datagrams, or no recipient
     /// that understands them.
     pub rumors_dropped: u64,

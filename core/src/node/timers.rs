@@ -85,6 +85,7 @@ enum Timer {
     Suspicions,
     Refutation,
     Gossip,
+    Overlay,
     Stranded,
     PushPull,
     Heal,
@@ -95,7 +96,7 @@ enum Timer {
 }
 
 impl Node {
-    fn deadlines(&self) -> [(Timer, Option<Instant>); 13] {
+    fn deadlines(&self) -> [(Timer, Option<Instant>); 14] {
         let leave = match self.leaving {
             Leaving::Until(at) => Some(at),
             Leaving::No | Leaving::Done => self.serf.deadline(),
@@ -109,6 +110,7 @@ impl Node {
             // Before the tick of the same instant, which takes it along.
             (Timer::Refutation, self.refutations.deadline()),
             (Timer::Gossip, self.ticks.gossip),
+            (Timer::Overlay, self.overlay.deadline()),
             (Timer::Stranded, self.stranded_at),
             (Timer::PushPull, self.ticks.push_pull),
             (Timer::Heal, self.ticks.heal),
@@ -141,6 +143,7 @@ impl Node {
             Timer::Suspicions => self.run_suspicions(),
             Timer::Refutation => self.run_refutation(),
             Timer::Gossip => self.on_gossip_tick(),
+            Timer::Overlay => self.run_overlay(),
             Timer::Stranded => self.expire_stranded_rumors(),
             Timer::PushPull => self.on_push_pull_tick(),
             Timer::Heal => self.on_heal_tick(),
@@ -157,7 +160,9 @@ impl Node {
     fn on_gossip_tick(&mut self) {
         let due = self.ticks.gossip.zip(self.params.gossip_interval);
         self.ticks.gossip = due.map(|(at, interval)| next_tick(at, interval, self.now));
+        self.reconcile();
         self.gossip();
+        self.repair();
     }
 
     fn on_push_pull_tick(&mut self) {

@@ -2,7 +2,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Rumor, RumorKey};
+use super::{Rumor, RumorKey, ShortId};
 use crate::time::Instant;
 
 /// Recent payloads, bounded by bytes and age, oldest forgotten first.
@@ -22,6 +22,13 @@ impl PayloadCache {
 
     pub(super) fn get(&self, key: RumorKey) -> Option<&Arc<Rumor>> {
         self.rumors.get(&key)
+    }
+
+    /// The payload whose id has this short form.
+    pub(super) fn get_short(&self, id: ShortId) -> Option<&Arc<Rumor>> {
+        let lowest = RumorKey(u128::from(id.0) << 64);
+        let (key, rumor) = self.rumors.range(lowest..).next()?;
+        (key.short() == id).then_some(rumor)
     }
 
     pub(super) fn insert(&mut self, now: Instant, rumor: &Arc<Rumor>) {

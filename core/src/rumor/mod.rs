@@ -1,16 +1,38 @@
 //! Rumours: user broadcasts, their ids, the memory that recognises them, the queue that repeats
 //! them.
 //!
-//! How they spread is decided by [`Mode`]: [`classic`] picks random members for a tick, [`matching`]
-//! follows links and forwards at once. Both draw on the parts here.
+//! How they spread is decided by [`Mode`]: [`classic`] picks random members for a tick, the matching
+//! modes follow [`links`]. Both draw on the parts here.
+//!
+//! | file | says |
+//! |---|---|
+//! | `seen`, `cache` | which rumours have come by, and the payloads of recent ones |
+//! | `classic` | whom a tick sends to |
+//! | `links` | the neighbours |
+//! | `trees` | which of them get payloads, and which ids |
+//! | `course` | how each rumour came, where it went, who confirmed it |
+//! | `missing` | what others have and this node lacks |
+//! | `controls` | what is to be told about it |
+//! | `floor` | links that follow from the members alone |
+//! | `proxies` | who brings rumours to plain members |
+//! | `epidemic` | when interest in a rumour is lost |
 
 mod cache;
 pub(crate) mod classic;
-pub(crate) mod matching;
+pub(crate) mod controls;
+pub(crate) mod course;
+pub(crate) mod epidemic;
+pub(crate) mod floor;
+pub(crate) mod links;
+pub(crate) mod missing;
+pub(crate) mod overlay;
+pub(crate) mod proxies;
 mod seen;
+pub(crate) mod trees;
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -154,6 +176,17 @@ impl Rumor {
         now: Instant,
         sink: &mut S,
     ) -> Result<(), Full> {
+        self.encode_copy(form, now, false, sink)
+    }
+
+    /// The same for a copy that belongs to no tree, or does.
+    pub(crate) fn encode_copy<S: Sink + ?Sized>(
+        &self,
+        form: Form,
+        now: Instant,
+        off_tree: bool,
+        sink: &mut S,
+    ) -> Result<(), Full> {
         sink.put(&[MessageType::USER.0])?;
         let RumorId::Numbered { origin, epoch, sequence } = &self.id else {
             return sink.put(&self.payload);
@@ -169,10 +202,18 @@ impl Rumor {
             sequence: *sequence,
             hop: self.hop.saturating_add(1),
             age_ms: u16::try_from(age).unwrap_or(u16::MAX),
+            off_tree,
             origin: origin.as_bytes(),
             payload: &self.payload,
         })
         .encode(sink)
+    }
+
+    /// The bytes of a user message over a stream, without memberlist's type byte.
+    pub(crate) fn reliable_message(&self, now: Instant, off_tree: bool) -> Option<Bytes> {
+        let mut message = Vec::with_capacity(self.message_len());
+        self.encode_copy(Form::Enveloped, now, off_tree, &mut message).ok()?;
+        Some(Bytes::from(message).slice(1..))
     }
 
     /// In which form a recipient understands it; `None` if in none.
@@ -274,6 +315,16 @@ impl Rumors {
         self.cache.get(key)
     }
 
+    /// The payload cache's copy of a rumour, by the short form of its id.
+    pub(crate) fn cached_short(&self, id: ShortId) -> Option<&Arc<Rumor>> {
+        self.cache.get_short(id)
+    }
+
+    /// Whether a rumour with this short id has come by.
+    pub(crate) fn knows(&self, id: ShortId) -> bool {
+        self.seen.contains_short(id)
+    }
+
     /// Keeps a payload for those who will ask for it.
     pub(crate) fn remember(&mut self, now: Instant, rumor: &Arc<Rumor>) {
         self.cache.insert(now, rumor);
@@ -369,6 +420,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) hop: u8,
     pub(crate) age_ms: u16,
+    /// It answers a pull, or did before.
+    pub(crate) off_tree: bool,
     /// Where this copy came from.
     pub(crate) from: SocketAddr,
 }
@@ -390,6 +443,7 @@ impl<'a> Arrival<'a> {
             payload: data.payload,
             hop: data.hop,
             age_ms: data.age_ms,
+            off_tree: data.off_tree,
             from,
         }
     }
@@ -397,7 +451,7 @@ impl<'a> Arrival<'a> {
     pub(crate) fn bare(payload: &'a [u8], from: SocketAddr) -> Self {
         let key = content_key(payload);
         let (channel, source) = (Channel::BARE, Source::Content);
-        Self { key, source, channel, payload, hop: 0, age_ms: 0, from }
+        Self { key, source, channel, payload, hop: 0, age_ms: 0, off_tree: false, from }
     }
 
     /// The rumour, with its bytes copied. `known_origin` shares the name of a known member.

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::RumorKey;
+use super::{RumorKey, ShortId};
 use crate::hash::Keyed;
 use crate::time::Instant;
 
@@ -42,18 +42,29 @@ impl SeenCache {
             self.since = now;
         }
         let hash = &self.hash;
-        self.young.insert_unique(hash_of(hash, key), key, |&key| hash_of(hash, key));
+        let of = |key: &RumorKey| hash_of(hash, key.short());
+        self.young.insert_unique(of(&key), key, of);
         true
     }
 
     pub(super) fn contains(&self, key: RumorKey) -> bool {
-        let hash = hash_of(&self.hash, key);
-        [&self.young, &self.old].iter().any(|ids| ids.find(hash, |&other| other == key).is_some())
+        self.find(key.short(), |other| other == key)
+    }
+
+    /// Whether an id with this short form has come by.
+    pub(super) fn contains_short(&self, id: ShortId) -> bool {
+        self.find(id, |other| other.short() == id)
+    }
+
+    fn find(&self, id: ShortId, is_it: impl Fn(RumorKey) -> bool) -> bool {
+        let hash = hash_of(&self.hash, id);
+        [&self.young, &self.old].iter().any(|ids| ids.find(hash, |&other| is_it(other)).is_some())
     }
 }
 
-fn hash_of(hash: &Keyed, key: RumorKey) -> u64 {
-    hash.bytes(&key.0.to_be_bytes())
+/// By the short form, which lists use: an id is found by either.
+fn hash_of(hash: &Keyed, id: ShortId) -> u64 {
+    hash.bytes(&id.0.to_be_bytes())
 }
 
 #[cfg(test)]

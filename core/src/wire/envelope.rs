@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 2 | magic `52 4d` |
 //! | 2 | 1 | version (high nibble, 1) and kind (low nibble) |
-//! | 3 | 1 | flags, 0 when sent, ignored when received |
+//! | 3 | 1 | flags; DATA: 1 = this copy did not come along a tree; others by kind, unknown ones ignored |
 //! | 4 | 2 | channel |
 //! | 6 | 4 | DATA: the origin's boot epoch |
 //! | 10 | 8 | DATA: sequence number within that boot |
@@ -15,12 +15,13 @@
 //! | 21 | 1+n | DATA: the origin's name |
 //! | 22+n | .. | payload |
 //!
-//! DIRECT carries its payload from offset 6 on. The kinds 2 to 8 (IHAVE, GRAFT, PRUNE, IDONTWANT,
-//! LINK, DIGEST, PULL) are reserved for the overlay; a node that does not know a kind counts and
+//! DIRECT carries its payload from offset 6 on. The kinds 2 to 5, 7 and 8 are the overlay's (see
+//! [`control`](super::control)), 6 (LINK) is reserved for it; a node that does not know a kind counts and
 //! drops it. The envelope goes only to members that advertise it (see [`tags`](super::tags)), so a
 //! user message of a plain peer that happens to begin with the magic is the one thing that it can
 //! be mistaken for.
 
+use super::control::Control;
 use super::{DecodeError, Full, Reader, Sink};
 use crate::identity::{BootEpoch, Channel, NAME_LEN_MAX};
 
@@ -30,6 +31,9 @@ pub const MAGIC: [u8; 2] = *b"RM";
 const VERSION: u8 = 1;
 const KIND_DATA: u8 = 0;
 const KIND_DIRECT: u8 = 1;
+
+/// DATA: this copy did not come along a tree.
+const OFF_TREE: u8 = 1;
 
 /// A rumour as it travels from one member to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub struct Data<'a> {
     pub hop: u8,
     /// Milliseconds since its origin sent it first, without the time on the links.
     pub age_ms: u16,
+    /// Whether this copy, or the one that its sender had first, answers a pull: it says nothing
+    /// about trees.
+    pub off_tree: bool,
     /// The origin's name, 1 to 255 bytes.
     pub origin: &'a [u8],
     /// The application's bytes.
@@ -70,9 +77,14 @@ pub enum Envelope<'a> {
         /// The application's bytes.
         payload: &'a [u8],
     },
+    /// Ids and wishes of the overlay.
+    Control(Control<'a>),
 }
 
 impl<'a> Envelope<'a> {
+    /// Bytes of the header of a [`Control`], before its entries.
+    pub(crate) const CONTROL_OVERHEAD: usize = MAGIC.len() + 4;
+
     /// Bytes that the header of a message for one node adds to its payload.
     pub(crate) const DIRECT_OVERHEAD: usize = MAGIC.len() + 4;
 
@@ -89,11 +101,17 @@ impl<'a> Envelope<'a> {
         };
         let mut reader = Reader::new(rest);
         let version_and_kind = reader.u8(WHAT)?;
-        let _flags = reader.u8(WHAT)?;
+        let flags = reader.u8(WHAT)?;
         let channel = Channel(reader.u16(WHAT)?);
         match (version_and_kind >> 4, version_and_kind & 0x0f) {
-            (VERSION, KIND_DATA) => decode_data(channel, &mut reader).map(Self::Data).map(Some),
+            (VERSION, KIND_DATA) => {
+                decode_data(channel, flags, &mut reader).map(Self::Data).map(Some)
+            }
             (VERSION, KIND_DIRECT) => Ok(Some(Self::Direct { channel, payload: reader.rest() })),
+            (VERSION, kind) => match Control::decode(kind, flags, reader.rest())? {
+                Some(control) => Ok(Some(Self::Control(control))),
+                None => Err(DecodeError::UnknownEnvelope(version_and_kind)),
+            },
             _ => Err(DecodeError::UnknownEnvelope(version_and_kind)),
         }
     }
@@ -104,21 +122,29 @@ impl<'a> Envelope<'a> {
     ///
     /// [`Full`], also for an origin's name longer than 255 bytes.
     pub fn encode<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), Full> {
-        let (kind, channel) = match self {
-            Self::Data(data) => (KIND_DATA, data.channel),
-            Self::Direct { channel, .. } => (KIND_DIRECT, *channel),
+        let ((kind, flags), channel) = match self {
+            Self::Data(data) => {
+                ((KIND_DATA, if data.off_tree { OFF_TREE } else { 0 }), data.channel)
+            }
+            Self::Direct { channel, .. } => ((KIND_DIRECT, 0), *channel),
+            Self::Control(control) => (control.kind_and_flags(), Channel::BARE),
         };
         sink.put(&MAGIC)?;
-        sink.put(&[VERSION << 4 | kind, 0])?;
+        sink.put(&[VERSION << 4 | kind, flags])?;
         sink.put(&channel.0.to_be_bytes())?;
         match self {
             Self::Data(data) => encode_data(data, sink),
             Self::Direct { payload, .. } => sink.put(payload),
+            Self::Control(control) => sink.put(control.entries()),
         }
     }
 }
 
-fn decode_data<'a>(channel: Channel, reader: &mut Reader<'a>) -> Result<Data<'a>, DecodeError> {
+fn decode_data<'a>(
+    channel: Channel,
+    flags: u8,
+    reader: &mut Reader<'a>,
+) -> Result<Data<'a>, DecodeError> {
     const WHAT: &str = "rumour header";
     let epoch = BootEpoch(reader.u32(WHAT)?);
     let sequence = reader.u64(WHAT)?;
@@ -129,7 +155,8 @@ fn decode_data<'a>(channel: Channel, reader: &mut Reader<'a>) -> Result<Data<'a>
     if origin.is_empty() {
         return Err(crate::identity::NameError::Empty.into());
     }
-    Ok(Data { channel, epoch, sequence, hop, age_ms, origin, payload: reader.rest() })
+    let (off_tree, payload) = (flags & OFF_TREE != 0, reader.rest());
+    Ok(Data { channel, epoch, sequence, hop, age_ms, off_tree, origin, payload })
 }
 
 fn encode_data<S: Sink + ?Sized>(data: &Data<'_>, sink: &mut S) -> Result<(), Full> {
@@ -156,6 +183,7 @@ mod tests {
             sequence: 9,
             hop: 2,
             age_ms: 300,
+            off_tree: false,
             origin: b"node-a",
             payload: b"hi",
         }
@@ -209,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_unknown_version_or_kind_is_told_apart_from_a_bare_message() {
-        for byte in [0x00, 0x12, 0x18, 0x1f, 0x20] {
+        for byte in [0x00, 0x16, 0x19, 0x1f, 0x20] {
             let bytes = [b'R', b'M', byte, 0, 0, 0];
             assert_eq!(Envelope::decode(&bytes), Err(DecodeError::UnknownEnvelope(byte)));
         }

@@ -15,10 +15,12 @@
 //! | [`packet`] | layers of a datagram: label, encryption, checksum, compression, compound |
 //! | [`stream`] | layers of a stream: label, encryption, compression; push/pull, reliable message |
 //! | [`envelope`] | Rumormill's header inside a user message |
+//! | [`control`] | what overlays tell about rumours inside that header: ids, links |
 //! | [`sections`] | the application's state in a push/pull, per channel |
 //! | [`serf`] | as much of Serf's messages as a goodbye needs |
 //! | [`tags`] | the tag in a member's meta that advertises the envelope |
 
+pub mod control;
 pub mod envelope;
 pub mod keyring;
 pub mod lzw;

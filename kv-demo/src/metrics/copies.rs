@@ -25,9 +25,14 @@ impl Copies {
         let count = match why {
             Why::Tick => &mut self.tick,
             Why::Now => &mut self.immediate,
-            Why::Probe | Why::Ack | Why::Nack | Why::Ask | Why::Relay | Why::Other => {
-                &mut self.piggybacked
-            }
+            Why::Probe
+            | Why::Ack
+            | Why::Nack
+            | Why::Ask
+            | Why::Relay
+            | Why::Repair
+            | Why::Control
+            | Why::Other => &mut self.piggybacked,
         };
         *count = count.saturating_add(copies);
     }

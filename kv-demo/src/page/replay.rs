@@ -185,7 +185,14 @@ const fn kind(why: Why) -> i64 {
     match why {
         Why::Tick => 0,
         Why::Now => 1,
-        Why::Probe | Why::Ack | Why::Nack | Why::Ask | Why::Relay | Why::Other => 2,
+        Why::Probe
+        | Why::Ack
+        | Why::Nack
+        | Why::Ask
+        | Why::Relay
+        | Why::Control
+        | Why::Repair
+        | Why::Other => 2,
     }
 }
 

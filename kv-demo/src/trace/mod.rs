@@ -178,6 +178,10 @@ pub enum Why {
     Ask,
     /// A probe's answer, passed on.
     Relay,
+    /// Somebody asked for it, because only its id had come.
+    Repair,
+    /// Ids and wishes of the overlay, and no rumour.
+    Control,
     /// Anything else.
     Other,
 }

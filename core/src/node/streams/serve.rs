@@ -9,6 +9,7 @@ use super::exchange::state_form_of;
 use super::{Exchange, Node, Side};
 use crate::event::Delivery;
 use crate::identity::{Channel, StreamId};
+use crate::rumor::Arrival;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Ack, Ping};
 use crate::wire::stream::{PushPull, StreamError, StreamMessage};
@@ -74,7 +75,9 @@ impl Node {
                 let payload = Bytes::copy_from_slice(bytes);
                 self.deliver(peer, Channel::BARE, payload, Delivery::Reliable);
             }
-            Ok(Some(Envelope::Data(_))) | Err(_) => self.stats.envelopes_refused += 1,
+            // Too large for a datagram, and fetched.
+            Ok(Some(Envelope::Data(data))) => self.on_rumor(Arrival::numbered(&data, peer)),
+            Ok(Some(Envelope::Control(_))) | Err(_) => self.stats.envelopes_refused += 1,
         }
     }
 }

@@ -1,0 +1,581 @@
+//! Rumours along the overlay's links: payloads to eager ones, ids to lazy ones, and what members say
+//! about it (Plumtree §3.2-3.5).
+//!
+//! Every live link carries, for every rumour, either its payload or its id, both ways: an id back
+//! along the link that brought a payload confirms it. Who does not confirm is asked once and then
+//! passed over until it is heard again; who is told an id and gets no payload asks for it.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::outbox::Intent;
+use super::{Leaving, Node};
+use crate::config::Mode;
+use crate::event::Fact;
+use crate::identity::Channel;
+use crate::member::{MemberId, Record};
+use crate::rumor::controls::{Due, Pending, Urge, Waiting};
+use crate::rumor::course::{Course, Overdue};
+use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
+use crate::rumor::missing::{Distance, Rumored};
+use crate::rumor::trees::Trees;
+use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor, proxies};
+use crate::time::Instant;
+use crate::wire::control::{Announced, Branch, Control, Entries};
+
+/// Payloads longer than this are worth a message that saves one.
+const IDONTWANT_FROM: usize = 1_000;
+
+/// Bytes of payload that this node sends to those who ask, between two ticks.
+const SERVED_BYTES_MAX: usize = 1 << 20;
+
+/// A link is the faster way if it would have brought a rumour so much earlier, or a fifth of its
+/// round trip: less is noise.
+const SWAP_MARGIN: Duration = Duration::from_millis(10);
+
+/// What to wait for a payload that comes over a stream.
+const FETCH_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a round trip is taken for that was not measured.
+const RTT_UNKNOWN: Duration = Duration::from_millis(250);
+
+/// How a copy of a rumour came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Came {
+    link: Option<LinkId>,
+    off_tree: bool,
+}
+
+impl Node {
+    /// Whether rumours follow links at once here.
+    pub(super) fn has_overlay(&self) -> bool {
+        self.params.rumor_mode == Mode::Matching
+    }
+
+    /// Whether links are pruned to trees here.
+    pub(super) fn has_trees(&self) -> bool {
+        self.has_overlay() && self.params.prune
+    }
+
+    pub(super) fn how_it_came(&self, arrival: &Arrival<'_>) -> Came {
+        if !self.has_overlay() {
+            return Came::default();
+        }
+        // What came over a stream was asked for.
+        let asked = || self.overlay.missing.asked(arrival.key.short());
+        let link = self.overlay.links.find(arrival.from);
+        let link = link.or_else(|| self.overlay.links.find(asked()?));
+        Came { link, off_tree: arrival.off_tree }
+    }
+
+    /// The live links to members that take part.
+    fn overlay_links(&self) -> LinkSet {
+        let mut ours = self.overlay.links.live(&self.table, self.me);
+        for link in ours.iter() {
+            let member = self.overlay.links.member(link, &self.table, self.me);
+            let record = member.and_then(|id| self.table.get(id));
+            if !record.is_some_and(Record::takes_envelopes) {
+                ours.remove(link);
+            }
+        }
+        ours
+    }
+
+    /// Begins the course of a rumour that is new here.
+    pub(super) fn begin_course(&mut self, rumor: &Rumor, came: Came) {
+        let id = rumor.key.short();
+        let tree = Trees::of(&rumor.id, self.params.trees);
+        let mut course = Course::new(self.now, tree);
+        course.parent = came.link;
+        course.off_tree = came.off_tree;
+        if let Some(link) = came.link {
+            self.hear(link);
+            course.known_by.insert(link);
+        }
+        course.known_by = course.known_by.or(self.overlay.take_unwanted(id));
+        if let Some(missing) = self.overlay.missing.remove(id) {
+            course.far_since = missing.far_since();
+            let first = missing.first_near().map(|near| (near.addr, near.since));
+            if let (Some((addr, since)), Some(_), false) = (first, came.link, came.off_tree) {
+                self.consider_swap(tree, id, came, addr, self.now.saturating_since(since));
+            }
+        }
+        if came.link.is_some() && !came.off_tree {
+            self.learn_lag(tree, course.far_since);
+        }
+        let keep = self.params.payload_cache_for;
+        self.overlay.courses.begin(id, course, keep);
+    }
+
+    fn learn_lag(&mut self, tree: u8, far_since: Option<Instant>) {
+        let lag = far_since.map_or(Duration::ZERO, |since| self.now.saturating_since(since));
+        self.overlay.patience.learn(tree, lag);
+    }
+
+    /// Takes the link to `addr` into a tree if it would have brought a rumour so much earlier. The
+    /// old way is pruned when the next rumour comes along both.
+    fn consider_swap(
+        &mut self,
+        tree: u8,
+        id: ShortId,
+        came: Came,
+        addr: SocketAddr,
+        gain: Duration,
+    ) {
+        let Some(better) = self.overlay.links.find(addr) else { return };
+        let margin = self.overlay.links.get(better).and_then(Link::rtt);
+        let margin = margin.map_or(SWAP_MARGIN, |rtt| (rtt / 5).max(SWAP_MARGIN));
+        let statics = self.overlay.links.statics();
+        if came.link == Some(better)
+            || gain <= margin
+            || !self.overlay.trees.may_swap(self.now, tree, better)
+            || !self.overlay.trees.graft(tree, better, statics)
+        {
+            return;
+        }
+        self.overlay.stir(tree);
+        self.stats.swaps += 1;
+        self.tell_now(addr, |pending| pending.swaps.push((tree, id)));
+    }
+
+    /// A copy of a rumour that is known.
+    pub(super) fn on_duplicate(&mut self, id: ShortId, came: Came) {
+        let Some(link) = came.link else { return };
+        self.hear(link);
+        let is_floor = |node: &Self, link| {
+            node.overlay.links.get(link).is_some_and(|link| link.kind == Kind::Floor)
+        };
+        let by_floor = is_floor(self, link);
+        let Some(&course) = self.overlay.courses.get(id) else { return };
+        let parent_is_floor = course.parent.is_some_and(|parent| is_floor(self, parent));
+        let has_trees = self.has_trees();
+        let Some(kept) = self.overlay.courses.get_mut(id) else { return };
+        kept.known_by.insert(link);
+        if !has_trees || came.off_tree {
+            return;
+        }
+        let useless = if course.off_tree {
+            // The first copy along the tree: it was only slower than repair.
+            (kept.parent, kept.off_tree) = (Some(link), false);
+            self.learn_lag(course.tree, course.far_since);
+            None
+        } else if parent_is_floor && !by_floor {
+            // The floor is for what the list does not bring.
+            kept.parent = Some(link);
+            self.learn_lag(course.tree, course.far_since);
+            course.parent
+        } else {
+            Some(link)
+        };
+        if let Some(useless) = useless {
+            self.prune(course.tree, useless);
+        }
+        self.confirm(id, course.tree, link);
+    }
+
+    fn prune(&mut self, tree: u8, link: LinkId) {
+        let statics = self.overlay.links.statics();
+        self.overlay.trees.prune(self.now, tree, link, statics);
+        self.overlay.stir(tree);
+        let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { return };
+        self.stats.prunes_sent += 1;
+        self.tell_now(addr, |pending| pending.prunes.push(tree));
+    }
+
+    /// Tells the other end of a link that a rumour is here.
+    fn confirm(&mut self, id: ShortId, tree: u8, link: LinkId) {
+        self.announce(link, id, tree, Urge::Confirm);
+    }
+
+    fn announce(&mut self, link: LinkId, id: ShortId, tree: u8, urge: Urge) {
+        let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { return };
+        let waiting = Waiting { id, tree, since: self.now, urge };
+        let due = self.overlay.controls.announce(addr, waiting);
+        self.intend_control(addr, due);
+    }
+
+    pub(super) fn tell_now(&mut self, to: SocketAddr, add: impl FnOnce(&mut Pending)) {
+        let due = self.overlay.controls.urgent(to, add);
+        self.intend_control(to, due);
+    }
+
+    fn intend_control(&mut self, to: SocketAddr, due: Due) {
+        match due {
+            Due::Now => self.intend(Intent::Control { to }),
+            Due::Later => {}
+            Due::Dropped => self.stats.controls_dropped += 1,
+        }
+    }
+
+    /// Sends a rumour along the links, and its id along the others.
+    pub(super) fn spread_along_links(&mut self, rumor: &Arc<Rumor>, from: Option<MemberId>) {
+        let id = rumor.key.short();
+        let Some(&course) = self.overlay.courses.get(id) else { return };
+        let live = self.overlay_links();
+        let targets = live.without(course.parent).minus(course.known_by);
+        let fits = self.fits_datagram(rumor);
+        let eager =
+            if fits { targets.and(self.overlay.eager(course.tree)) } else { LinkSet::EMPTY };
+        if !eager.is_empty() {
+            let (rumor, off_tree) = (Arc::clone(rumor), course.off_tree);
+            self.intend(Intent::Forward { rumor, to: eager, off_tree });
+            let until = self.now + self.answer_within(eager);
+            self.overlay.courses.sent(id, eager, until);
+        }
+        let lazy = if fits { Urge::Tell } else { Urge::Fetch };
+        for link in live.minus(eager).iter() {
+            let urge = if course.parent == Some(link) { Urge::Confirm } else { lazy };
+            self.announce(link, id, course.tree, urge);
+        }
+        if rumor.payload.len() > IDONTWANT_FROM && self.overlay.take_stirred(course.tree) {
+            self.decline(id, eager);
+        }
+        self.bring_to_clients(rumor, from);
+    }
+
+    /// Tells neighbours who may be about to send a large rumour that it is here.
+    fn decline(&mut self, id: ShortId, links: LinkSet) {
+        for link in links.iter() {
+            let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { continue };
+            self.tell_now(addr, |pending| pending.unwanted.push(id));
+        }
+    }
+
+    /// Brings a bare message to the plain members that this node stands in for.
+    pub(super) fn bring_to_clients(&mut self, rumor: &Arc<Rumor>, except: Option<MemberId>) {
+        if rumor.channel != Channel::BARE || self.overlay.clients.is_empty() {
+            return;
+        }
+        if self.fits_datagram(rumor) {
+            let rumor = Arc::clone(rumor);
+            self.intend(Intent::Plain { rumor, except, next: 0 });
+            return;
+        }
+        let clients = self.overlay.clients.clone();
+        for client in clients.into_iter().filter(|&client| Some(client) != except) {
+            // A plain member takes over a stream what no datagram holds. Without room for streams
+            // it goes without, as everybody does who is out of reach.
+            let sent = self.send_reliably(client, &rumor.payload);
+            self.stats.rumors_dropped += u64::from(sent.is_err());
+        }
+    }
+
+    fn answer_within(&self, links: LinkSet) -> Duration {
+        let links = links.iter().filter_map(|link| self.overlay.links.get(link));
+        links.map(Link::answer_within).max().unwrap_or_default()
+    }
+
+    fn hear(&mut self, link: LinkId) {
+        if let Some(link) = self.overlay.links.get_mut(link) {
+            link.heard_at = Some(self.now);
+            link.silent = false;
+        }
+    }
+
+    // ── What members say ────────────────────────────────────────────────────────────────────────
+
+    pub(super) fn on_control(&mut self, from: SocketAddr, control: &Control<'_>) {
+        let is_member = self.table.find_addr(from).is_some_and(|id| id != self.me);
+        if !is_member || self.params.rumor_mode.is_thesis() || self.leaving == Leaving::Done {
+            self.stats.controls_refused += 1;
+            return;
+        }
+        let link = self.overlay.links.find(from);
+        if let Some(link) = link {
+            self.hear(link);
+        }
+        match control {
+            Control::IHave { answer, fetch, entries } => {
+                let heard = Heard { from, link, answer: *answer, fetch: *fetch };
+                entries.iter().for_each(|entry| self.on_announced(heard, entry));
+            }
+            Control::Graft { send, entries } => self.on_graft(from, link, *send, *entries),
+            Control::Prune { trees } => {
+                let Some(link) = link else { return };
+                let statics = self.overlay.links.statics();
+                for tree in trees.iter() {
+                    self.overlay.trees.prune(self.now, tree, link, statics);
+                }
+            }
+            Control::IDontWant { ids } => {
+                let Some(link) = link else { return };
+                ids.iter().for_each(|id| self.on_unwanted(ShortId(id), link));
+            }
+            Control::Digest { answer, ids } => self.on_digest(from, link, *answer, *ids),
+            Control::Pull { later: true, ids } => self.on_lacking(from, *ids),
+            Control::Pull { later: false, ids } => {
+                ids.iter().for_each(|id| self.supply(from, ShortId(id), OffTree(true)));
+            }
+        }
+    }
+
+    fn on_announced(&mut self, heard: Heard, entry: Announced) {
+        let (id, hold) = (ShortId(entry.id), Duration::from_millis(entry.hold_ms.into()));
+        if !self.rumors.knows(id) {
+            self.miss(heard, entry, self.now.before(hold));
+            return;
+        }
+        let Some(link) = heard.link else { return };
+        let Some(course) = self.overlay.courses.get_mut(id) else { return };
+        let tree = course.tree;
+        if course.sent.contains(link) && !course.known_by.contains(link) && course.is_first_try() {
+            let sample = self.now.saturating_since(course.since).saturating_sub(hold);
+            if let Some(link) = self.overlay.links.get_mut(link) {
+                link.measure(sample);
+            }
+        }
+        if let Some(course) = self.overlay.courses.get_mut(id) {
+            course.known_by.insert(link);
+        }
+        if heard.answer {
+            self.confirm(id, tree, link);
+        }
+    }
+
+    /// Somebody has a rumour that is not here.
+    fn miss(&mut self, heard: Heard, entry: Announced, since: Instant) {
+        let link = heard.link.and_then(|link| self.overlay.links.get(link));
+        let distance = match link.map(|link| link.kind) {
+            Some(Kind::Static) => Distance::Near,
+            Some(Kind::Floor) => Distance::Floor,
+            None => Distance::Far,
+        };
+        let wait = match (distance, link) {
+            // It was sent, and lost; or it is never sent unasked.
+            (Distance::Near, _) if heard.answer => Duration::ZERO,
+            _ if heard.fetch => Duration::ZERO,
+            (Distance::Near, Some(link)) => link.payload_within(),
+            _ => self.patience(Some(entry.tree)),
+        };
+        let rumored = Rumored {
+            id: ShortId(entry.id),
+            tree: Some(entry.tree),
+            holder: heard.from,
+            distance,
+            since,
+            fetch: heard.fetch,
+        };
+        self.note_missing(rumored, wait);
+        if wait.is_zero() {
+            self.ask_for_missing();
+        }
+    }
+
+    pub(super) fn note_missing(&mut self, rumored: Rumored, wait: Duration) {
+        let noted = self.overlay.missing.note(rumored, self.now + wait);
+        self.stats.controls_dropped += u64::from(!noted);
+    }
+
+    /// How long a tree may be late before somebody who is no neighbour of the list is asked: it may
+    /// just be long. Beyond the half of it, the payload might be forgotten where it is.
+    pub(super) fn patience(&self, tree: Option<u8>) -> Duration {
+        let least = self.params.gossip_interval.unwrap_or(RTT_UNKNOWN);
+        self.overlay.patience.of(tree, least, self.params.payload_cache_for * 3 / 4)
+    }
+
+    fn on_graft(
+        &mut self,
+        from: SocketAddr,
+        link: Option<LinkId>,
+        send: bool,
+        entries: Entries<'_, Branch>,
+    ) {
+        for Branch { tree, id } in entries.iter() {
+            if let Some(link) = link.filter(|_| self.has_trees()) {
+                let statics = self.overlay.links.statics();
+                if self.overlay.trees.graft(tree, link, statics) {
+                    self.overlay.stir(tree);
+                }
+            }
+            if send {
+                self.supply(from, ShortId(id), OffTree(link.is_none()));
+            }
+        }
+    }
+
+    fn on_unwanted(&mut self, id: ShortId, link: LinkId) {
+        match self.overlay.courses.get_mut(id) {
+            Some(course) => course.known_by.insert(link),
+            None if !self.rumors.knows(id) => self.overlay.note_unwanted(id, link),
+            None => {}
+        }
+    }
+
+    /// Sends a payload to a member that asked for it.
+    fn supply(&mut self, to: SocketAddr, id: ShortId, OffTree(off_tree): OffTree) {
+        let member = self.table.find_addr(to);
+        let rumor = self.rumors.cached_short(id).map(Arc::clone);
+        let Some((member, rumor)) = member.zip(rumor) else {
+            self.stats.pulls_unanswered += 1;
+            return;
+        };
+        let len = rumor.message_len();
+        if self.overlay.served_bytes.saturating_add(len) > SERVED_BYTES_MAX {
+            self.stats.pulls_unanswered += 1;
+            return;
+        }
+        self.overlay.served_bytes += len;
+        if self.fits_datagram(&rumor) {
+            self.intend(Intent::Supply { to: member, rumor, off_tree });
+            return;
+        }
+        let Some(message) = rumor.reliable_message(self.now, off_tree) else { return };
+        match self.send_reliably(member, &message) {
+            Ok(()) => self.stats.rumor_copies_grafted += 1,
+            Err(_) => self.stats.pulls_unanswered += 1,
+        }
+    }
+
+    // ── What is due ─────────────────────────────────────────────────────────────────────────────
+
+    pub(super) fn run_overlay(&mut self) {
+        self.ask_for_confirmations();
+        self.ask_for_missing();
+        if self.overlay.controls.deadline().is_some_and(|at| at <= self.now) {
+            for to in self.overlay.controls.flush() {
+                self.intend(Intent::Control { to });
+            }
+        }
+    }
+
+    fn ask_for_confirmations(&mut self) {
+        while let Some((id, overdue)) = self.overlay.courses.pop_overdue(self.now) {
+            let Some(&course) = self.overlay.courses.get(id) else { continue };
+            match overdue {
+                Overdue::First(links) if !links.is_empty() => {
+                    for link in links.iter() {
+                        self.announce(link, id, course.tree, Urge::Ask);
+                    }
+                    let until = self.now + self.answer_within(links);
+                    self.overlay.courses.asked(id, until);
+                }
+                Overdue::First(_) => {}
+                Overdue::Again(links) => {
+                    links.iter().for_each(|link| self.pass_over(link, course.since));
+                }
+            }
+        }
+    }
+
+    /// A link that has said nothing since then carries ids only until it says something.
+    fn pass_over(&mut self, id: LinkId, since: Instant) {
+        let Some(link) = self.overlay.links.get_mut(id) else { return };
+        if link.silent || link.heard_at.is_some_and(|at| at > since) {
+            return;
+        }
+        link.silent = true;
+        self.overlay.trees.silence(id);
+        self.stats.links_silenced += 1;
+    }
+
+    fn ask_for_missing(&mut self) {
+        while let Some((id, tree, holder)) = self.overlay.missing.pop_due(self.now) {
+            let Some(holder) = holder else {
+                self.stats.rumors_given_up += 1;
+                continue;
+            };
+            let link = self.overlay.links.find(holder.addr);
+            let near = link.filter(|_| self.has_trees() && holder.distance != Distance::Far);
+            if let Some(link) = near {
+                let statics = self.overlay.links.statics();
+                self.overlay.trees.graft(tree, link, statics);
+                self.overlay.stir(tree);
+                self.stats.grafts_sent += 1;
+                self.tell_now(holder.addr, |pending| pending.grafts.push((tree, id)));
+            } else {
+                self.stats.pulls_sent += 1;
+                self.tell_now(holder.addr, |pending| pending.pulls.push(id));
+            }
+            let rtt = link.and_then(|link| self.overlay.links.get(link)?.rtt());
+            let rtt = rtt.unwrap_or(RTT_UNKNOWN);
+            let answer = rtt + rtt * 3 / 20 + Duration::from_millis(20);
+            let wait = if self.overlay.missing.is_fetched(id) { FETCH_WITHIN } else { answer };
+            self.overlay.missing.wait(id, self.now + wait);
+        }
+    }
+
+    // ── What the members tell ───────────────────────────────────────────────────────────────────
+
+    /// Brings links and clients up to date with the member table.
+    pub(super) fn reconcile(&mut self) {
+        if !self.has_overlay() {
+            return;
+        }
+        if self.overlay.follows != Some(self.table.version()) {
+            self.overlay.follows = Some(self.table.version());
+            if self.params.floor {
+                let addrs = floor::neighbors(&self.table, self.me);
+                self.overlay.set_floor(&addrs);
+            }
+            self.overlay.clients = proxies::clients(&self.table, self.me);
+        }
+        let live = self.overlay.links.live(&self.table, self.me);
+        let ids: smallvec::SmallVec<[LinkId; 8]> =
+            self.overlay.links.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(link) = self.overlay.links.get_mut(id) else { continue };
+            let up = live.contains(id);
+            if core::mem::replace(&mut link.up, up) == up {
+                continue;
+            }
+            link.silent = false;
+            if up && link.kind == Kind::Static {
+                self.overlay.trees.welcome(id);
+            }
+        }
+        self.tell_isolation();
+    }
+
+    /// The neighbours of the list that cannot be reached.
+    fn lost_neighbors(&self) -> alloc::vec::Vec<SocketAddr> {
+        let links = self.overlay.links.iter();
+        let lost = links.filter(|(_, link)| link.kind == Kind::Static && (!link.up || link.silent));
+        lost.map(|(_, link)| link.addr).collect()
+    }
+
+    fn tell_isolation(&mut self) {
+        let statics = self.overlay.links.statics();
+        let lost = self.lost_neighbors();
+        let is_isolated = !statics.is_empty() && lost.len() == statics.len() as usize;
+        let was = core::mem::replace(&mut self.overlay.is_isolated, is_isolated);
+        // At the start nobody is there yet, and that is no loss.
+        if is_isolated && !was && self.table.live() > 1 && self.stats.rumors_received > 0 {
+            self.tell(Fact::OverlayDegraded { lost, beyond: None });
+        }
+    }
+
+    /// A rumour came otherwise than along the links, here or at a neighbour. With neighbours lost,
+    /// the list has fallen apart.
+    pub(super) fn watch_for_parts(&mut self, from: SocketAddr, came: Came, id: &RumorId) {
+        if !came.off_tree || matches!(id, RumorId::Content(_)) {
+            return;
+        }
+        let pause = self.params.payload_cache_for;
+        let told = self.overlay.degraded_at;
+        if told.is_some_and(|at| self.now.saturating_since(at) < pause) {
+            return;
+        }
+        let lost = self.lost_neighbors();
+        if lost.is_empty() {
+            return;
+        }
+        self.overlay.degraded_at = Some(self.now);
+        let fetched = self.table.find_addr(from).filter(|_| came.link.is_none());
+        let beyond = fetched.and_then(|id| self.name_of(id));
+        self.tell(Fact::OverlayDegraded { lost, beyond });
+    }
+}
+
+/// Who announced something, and how.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    from: SocketAddr,
+    link: Option<LinkId>,
+    answer: bool,
+    fetch: bool,
+}
+
+/// Whether a payload that is sent belongs to no tree.
+#[derive(Clone, Copy, Debug)]
+struct OffTree(bool);

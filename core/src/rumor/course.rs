@@ -1,0 +1,301 @@
+//! The course of each recent rumour at this node: along which link it came, to which it went, who is
+//! known to have it.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::ShortId;
+use super::links::{LinkId, LinkSet};
+use crate::time::Instant;
+
+/// Most rumours whose course is kept; of older ones nothing is awaited or repaired any more.
+pub(crate) const COURSES_MAX: usize = 4_096;
+
+/// One rumour's course.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    pub(crate) since: Instant,
+    pub(crate) tree: u8,
+    /// The link it came along; `None` for one of our own, or one that came from elsewhere.
+    pub(crate) parent: Option<LinkId>,
+    /// It answered a pull, or had at some hop before: no tree brought it yet.
+    pub(crate) off_tree: bool,
+    /// Since when somebody who is no neighbour was known to have it, if it was not here then.
+    pub(crate) far_since: Option<Instant>,
+    /// The links that it was sent along, and is to be confirmed by.
+    pub(crate) sent: LinkSet,
+    /// The links whose other end is known to have it.
+    pub(crate) known_by: LinkSet,
+    /// Contacts in vain, for the repair.
+    pub(crate) contacts: u8,
+    stage: Stage,
+}
+
+/// What is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Done,
+    /// Confirmations, until then.
+    Sent {
+        until: Instant,
+    },
+    /// The same, asked for once more.
+    Asked {
+        until: Instant,
+    },
+}
+
+impl Stage {
+    const fn until(self) -> Option<Instant> {
+        match self {
+            Self::Done => None,
+            Self::Sent { until } | Self::Asked { until } => Some(until),
+        }
+    }
+}
+
+/// Links that did not confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Ask them.
+    First(LinkSet),
+    /// They were asked.
+    Again(LinkSet),
+}
+
+impl Course {
+    pub(crate) const fn new(since: Instant, tree: u8) -> Self {
+        Self {
+            since,
+            tree,
+            parent: None,
+            off_tree: false,
+            far_since: None,
+            sent: LinkSet::EMPTY,
+            known_by: LinkSet::EMPTY,
+            contacts: 0,
+            stage: Stage::Done,
+        }
+    }
+}
+
+impl Course {
+    /// Whether what was sent awaits its first confirmation: later ones may answer either try, and
+    /// measure nothing.
+    pub(crate) const fn is_first_try(&self) -> bool {
+        matches!(self.stage, Stage::Sent { .. })
+    }
+}
+
+/// The courses of the last rumours.
+#[derive(Debug, Default)]
+pub(crate) struct Courses {
+    courses: BTreeMap<ShortId, Course>,
+    order: VecDeque<ShortId>,
+    due: BTreeSet<(Instant, ShortId)>,
+    /// What the repair still talks about, oldest first.
+    hot: VecDeque<ShortId>,
+}
+
+impl Courses {
+    pub(crate) fn get(&self, id: ShortId) -> Option<&Course> {
+        self.courses.get(&id)
+    }
+
+    /// For everything but what is awaited.
+    pub(crate) fn get_mut(&mut self, id: ShortId) -> Option<&mut Course> {
+        self.courses.get_mut(&id)
+    }
+
+    /// Begins a course; forgets those that are older than `keep`, and the oldest beyond the limit.
+    pub(crate) fn begin(&mut self, id: ShortId, course: Course, keep: Duration) {
+        let now = course.since;
+        let is_old = |course: &Course| now.saturating_since(course.since) > keep;
+        while self.order.front().and_then(|id| self.courses.get(id)).is_some_and(is_old)
+            || self.order.len() >= COURSES_MAX
+        {
+            self.forget_first();
+        }
+        if self.courses.insert(id, course).is_none() {
+            self.order.push_back(id);
+            self.hot.push_back(id);
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let Some(id) = self.order.pop_front() else { return };
+        if let Some(until) = self.courses.remove(&id).and_then(|course| course.stage.until()) {
+            self.due.remove(&(until, id));
+        }
+        if let Some(place) = self.hot.iter().position(|&other| other == id) {
+            self.hot.remove(place);
+        }
+    }
+
+    /// Notes that a rumour is sent along these links, which confirm it within a time.
+    pub(crate) fn sent(&mut self, id: ShortId, links: LinkSet, until: Instant) {
+        let Some(course) = self.courses.get_mut(&id) else { return };
+        course.sent = course.sent.or(links);
+        self.enter(id, Stage::Sent { until });
+    }
+
+    fn enter(&mut self, id: ShortId, stage: Stage) {
+        let Some(course) = self.courses.get_mut(&id) else { return };
+        if let Some(before) = core::mem::replace(&mut course.stage, stage).until() {
+            self.due.remove(&(before, id));
+        }
+        if let Some(until) = stage.until() {
+            self.due.insert((until, id));
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|&(until, _)| until)
+    }
+
+    /// The next rumour that was due to be confirmed by now, and by whom it was not.
+    pub(crate) fn pop_overdue(&mut self, now: Instant) -> Option<(ShortId, Overdue)> {
+        let &(_, id) = self.due.first().filter(|&&(until, _)| until <= now)?;
+        let course = self.courses.get(&id)?;
+        let missing = course.sent.minus(course.known_by);
+        let overdue = match course.stage {
+            Stage::Sent { .. } => Overdue::First(missing),
+            Stage::Asked { .. } | Stage::Done => Overdue::Again(missing),
+        };
+        self.enter(id, Stage::Done);
+        Some((id, overdue))
+    }
+
+    /// Notes that those who did not confirm were asked, and answer within a time.
+    pub(crate) fn asked(&mut self, id: ShortId, until: Instant) {
+        self.enter(id, Stage::Asked { until });
+    }
+
+    /// Nobody could answer for this long: it is given to them.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        let due = core::mem::take(&mut self.due);
+        for (until, id) in due {
+            let Some(course) = self.courses.get_mut(&id) else { continue };
+            let until = until + by;
+            course.stage = match course.stage {
+                Stage::Asked { .. } => Stage::Asked { until },
+                Stage::Sent { .. } | Stage::Done => Stage::Sent { until },
+            };
+            self.due.insert((until, id));
+        }
+    }
+
+    /// What the repair still talks about, oldest first.
+    pub(crate) fn hot(&self) -> impl Iterator<Item = ShortId> {
+        self.hot.iter().copied()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.hot.is_empty()
+    }
+
+    /// Talk about these no more.
+    pub(crate) fn cool(&mut self, cold: &[ShortId]) {
+        if !cold.is_empty() {
+            self.hot.retain(|id| !cold.contains(id));
+        }
+    }
+
+    /// The rumours that came after a time, newest first.
+    pub(crate) fn since(&self, then: Instant) -> impl Iterator<Item = ShortId> {
+        let young = move |id: &&ShortId| self.courses.get(id).is_some_and(|c| c.since >= then);
+        self.order.iter().rev().take_while(young).copied()
+    }
+
+    /// Forgets what was known about places in the list of links that have other ends now.
+    pub(crate) fn forget_links(&mut self, links: LinkSet) {
+        for course in self.courses.values_mut() {
+            course.sent = course.sent.minus(links);
+            course.known_by = course.known_by.minus(links);
+            course.parent = course.parent.filter(|&parent| !links.contains(parent));
+        }
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.courses.len() <= COURSES_MAX, "the courses stay within their number");
+        assert_eq!(self.courses.len(), self.order.len(), "every course has its age");
+        let awaited = self.courses.values().filter(|c| c.stage.until().is_some()).count();
+        assert_eq!(awaited, self.due.len(), "every deadline belongs to a course");
+        let hot: Vec<_> = self.hot().filter(|id| !self.courses.contains_key(id)).collect();
+        assert!(hot.is_empty(), "only known rumours are talked about");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+
+    const KEEP: Duration = Duration::from_secs(30);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    fn two_links() -> [LinkId; 2] {
+        let addrs = [1, 2].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let links = super::super::links::Links::new(&addrs);
+        addrs.map(|addr| links.find(addr).unwrap())
+    }
+
+    #[test]
+    fn who_does_not_confirm_is_asked_once_and_then_named() {
+        let [one, two] = two_links();
+        let mut both = LinkSet::EMPTY;
+        both.insert(one);
+        both.insert(two);
+        let mut courses = Courses::default();
+        courses.begin(ShortId(1), Course::new(at(0), 0), KEEP);
+        courses.sent(ShortId(1), both, at(200));
+        assert_eq!((courses.deadline(), courses.pop_overdue(at(199))), (Some(at(200)), None));
+        courses.get_mut(ShortId(1)).unwrap().known_by.insert(one);
+        let rest = both.without(Some(one));
+        assert_eq!(courses.pop_overdue(at(200)), Some((ShortId(1), Overdue::First(rest))));
+        courses.asked(ShortId(1), at(400));
+        courses.check();
+        assert_eq!(courses.pop_overdue(at(400)), Some((ShortId(1), Overdue::Again(rest))));
+        assert_eq!(courses.deadline(), None);
+        courses.check();
+    }
+
+    #[test]
+    fn courses_are_bounded_by_number_and_age() {
+        let mut courses = Courses::default();
+        for id in 0..COURSES_MAX as u64 + 10 {
+            courses.begin(ShortId(id), Course::new(at(0), 0), KEEP);
+            courses.sent(ShortId(id), LinkSet::EMPTY, at(200));
+        }
+        courses.check();
+        assert!(courses.get(ShortId(9)).is_none() && courses.get(ShortId(10)).is_some());
+        courses.begin(ShortId(u64::MAX), Course::new(at(30_001), 0), KEEP);
+        courses.check();
+        assert_eq!(courses.hot().count(), 1);
+    }
+
+    #[test]
+    fn the_lost_time_is_given_to_whom_it_was_lost_for() {
+        let mut courses = Courses::default();
+        courses.begin(ShortId(1), Course::new(at(0), 0), KEEP);
+        courses.sent(ShortId(1), LinkSet::EMPTY, at(200));
+        courses.postpone(Duration::from_secs(5));
+        courses.check();
+        assert_eq!(courses.deadline(), Some(at(5_200)));
+    }
+
+    #[test]
+    fn what_cooled_is_talked_about_no_more_and_the_young_are_found() {
+        let mut courses = Courses::default();
+        for id in 1..=3 {
+            courses.begin(ShortId(id), Course::new(at(id * 100), 0), KEEP);
+        }
+        courses.cool(&[ShortId(2)]);
+        assert!(courses.hot().eq([ShortId(1), ShortId(3)]));
+        assert!(courses.since(at(200)).eq([ShortId(3), ShortId(2)]));
+    }
+}

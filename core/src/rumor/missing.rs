@@ -1,0 +1,270 @@
+//! Rumours that others have and this node lacks: who has them, and when to stop waiting for the tree.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::ShortId;
+use crate::time::Instant;
+
+/// Most rumours missed at a time. Digests name them again.
+pub(crate) const MISSING_MAX: usize = 4_096;
+
+/// Most members remembered that have one of them.
+const HOLDERS_MAX: usize = 8;
+
+/// How often each holder is asked.
+const ROUNDS: usize = 2;
+
+/// How near a holder is: nearer ones are asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Distance {
+    /// A neighbour of the list.
+    Near,
+    /// A neighbour of the floor.
+    Floor,
+    /// Anybody else.
+    Far,
+}
+
+/// Somebody who has the rumour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) addr: SocketAddr,
+    pub(crate) distance: Distance,
+    /// When the payload would have come along its link.
+    pub(crate) since: Instant,
+    asked: usize,
+}
+
+/// A rumour that is missed.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) tree: u8,
+    holders: SmallVec<[Holder; 2]>,
+    due: Instant,
+    /// Whom the last question went to.
+    asked: Option<SocketAddr>,
+    /// It comes over a stream.
+    fetch: bool,
+}
+
+/// What is said about a rumour that is missed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rumored {
+    pub(crate) id: ShortId,
+    /// Its tree, if that was said.
+    pub(crate) tree: Option<u8>,
+    /// Who has it.
+    pub(crate) holder: SocketAddr,
+    pub(crate) distance: Distance,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// Whether it does not come unasked.
+    pub(crate) fetch: bool,
+}
+
+impl Missing {
+    /// Who of the neighbours had it first.
+    pub(crate) fn first_near(&self) -> Option<&Holder> {
+        let near = self.holders.iter().filter(|holder| holder.distance == Distance::Near);
+        near.min_by_key(|holder| holder.since)
+    }
+
+    /// Since when somebody who is no neighbour of the list has had it.
+    pub(crate) fn far_since(&self) -> Option<Instant> {
+        let far = self.holders.iter().filter(|holder| holder.distance != Distance::Near);
+        far.map(|holder| holder.since).min()
+    }
+}
+
+/// All that this node misses.
+#[derive(Debug, Default)]
+pub(crate) struct MissingRumors {
+    missing: BTreeMap<ShortId, Missing>,
+    due: BTreeSet<(Instant, ShortId)>,
+}
+
+impl MissingRumors {
+    /// Notes that somebody has a rumour; it is asked for at `due`, or earlier if that was planned.
+    /// `false`: too many are missed.
+    pub(crate) fn note(&mut self, rumored: Rumored, due: Instant) -> bool {
+        let Rumored { id, tree, holder, distance, since, fetch } = rumored;
+        if !self.missing.contains_key(&id) {
+            if self.missing.len() >= MISSING_MAX {
+                return false;
+            }
+            let (holders, asked, tree) = (SmallVec::new(), None, tree.unwrap_or(0));
+            self.missing.insert(id, Missing { tree, holders, due, asked, fetch });
+            self.due.insert((due, id));
+        }
+        let Some(missing) = self.missing.get_mut(&id) else { return false };
+        missing.tree = tree.unwrap_or(missing.tree);
+        missing.fetch |= fetch;
+        // Once somebody was asked, the answer is waited for.
+        if due < missing.due && missing.asked.is_none() {
+            self.due.remove(&(missing.due, id));
+            self.due.insert((due, id));
+            missing.due = due;
+        }
+        let known = missing.holders.iter().any(|known| known.addr == holder);
+        if !known && missing.holders.len() < HOLDERS_MAX {
+            missing.holders.push(Holder { addr: holder, distance, since, asked: 0 });
+        }
+        true
+    }
+
+    /// Who was asked last for a rumour.
+    pub(crate) fn asked(&self, id: ShortId) -> Option<SocketAddr> {
+        self.missing.get(&id)?.asked
+    }
+
+    /// Whether a rumour comes over a stream.
+    pub(crate) fn is_fetched(&self, id: ShortId) -> bool {
+        self.missing.get(&id).is_some_and(|missing| missing.fetch)
+    }
+
+    /// The rumour came.
+    pub(crate) fn remove(&mut self, id: ShortId) -> Option<Missing> {
+        let missing = self.missing.remove(&id)?;
+        self.due.remove(&(missing.due, id));
+        Some(missing)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|&(due, _)| due)
+    }
+
+    /// The next rumour that is due, its tree, and whom to ask: the nearest of those who were asked
+    /// least often. Nobody, if all were asked often enough; it is given up then.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(ShortId, u8, Option<Holder>)> {
+        let &(_, id) = self.due.first().filter(|&&(due, _)| due <= now)?;
+        let missing = self.missing.get_mut(&id)?;
+        let tree = missing.tree;
+        let rank = |holder: &Holder| (holder.asked, holder.distance, holder.since);
+        let next = missing.holders.iter_mut().min_by_key(|holder| rank(holder));
+        let Some(holder) = next.filter(|holder| holder.asked < ROUNDS) else {
+            self.remove(id);
+            return Some((id, tree, None));
+        };
+        holder.asked += 1;
+        let holder = *holder;
+        missing.asked = Some(holder.addr);
+        Some((id, tree, Some(holder)))
+    }
+
+    /// Waits until then for the answer.
+    pub(crate) fn wait(&mut self, id: ShortId, until: Instant) {
+        let Some(missing) = self.missing.get_mut(&id) else { return };
+        self.due.remove(&(missing.due, id));
+        missing.due = until;
+        self.due.insert((until, id));
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.missing.len() <= MISSING_MAX, "what is missed is bounded");
+        assert_eq!(self.missing.len(), self.due.len(), "each has its deadline");
+        assert!(self.missing.values().all(|missing| missing.holders.len() <= HOLDERS_MAX));
+    }
+}
+
+/// How long each tree needs after somebody far away had a rumour. Repair that does not wait so long
+/// only sends what is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    /// Microseconds by tree; empty until one was late.
+    lags: alloc::vec::Vec<u64>,
+}
+
+impl Patience {
+    /// A rumour came along its tree so long after somebody far away had it.
+    pub(crate) fn learn(&mut self, tree: u8, lag: Duration) {
+        let lag = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
+        if self.lags.is_empty() {
+            self.lags.resize(usize::from(crate::wire::control::TREES), 0);
+        }
+        let known = &mut self.lags[usize::from(tree % crate::wire::control::TREES)];
+        // Up at once, down slowly.
+        *known = lag.max(*known - *known / 8);
+    }
+
+    /// How long to wait in a tree, or in the slowest one: a quarter more than it needed, and no less
+    /// than `least`.
+    pub(crate) fn of(&self, tree: Option<u8>, least: Duration, most: Duration) -> Duration {
+        let lag = match tree {
+            Some(tree) => self.lags.get(usize::from(tree)),
+            None => self.lags.iter().max(),
+        };
+        let lag = lag.copied().unwrap_or(0);
+        let lag = lag.saturating_add(lag / 4);
+        (Duration::from_micros(lag) + least).min(most.max(least))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn rumored(id: u64, port: u16, distance: Distance) -> Rumored {
+        let (holder, since) = (addr(port), at(u64::from(port)));
+        Rumored { id: ShortId(id), tree: None, holder, distance, since, fetch: false }
+    }
+
+    #[test]
+    fn the_nearest_is_asked_first_and_nobody_more_than_twice() {
+        let mut all = MissingRumors::default();
+        let id = ShortId(1);
+        assert!(all.note(rumored(1, 1, Distance::Far), at(500)));
+        let near = Rumored { tree: Some(3), ..rumored(1, 2, Distance::Near) };
+        assert!(all.note(near, at(30)));
+        all.check();
+        assert_eq!((all.deadline(), all.pop_due(at(29)).is_none()), (Some(at(30)), true));
+        for port in [2, 1, 2, 1] {
+            let (_, tree, asked) = all.pop_due(at(1_000)).unwrap();
+            assert_eq!((tree, asked.unwrap().addr), (3, addr(port)));
+            all.wait(id, at(900));
+            all.check();
+        }
+        assert!(all.pop_due(at(1_000)).unwrap().2.is_none());
+        assert!(all.remove(id).is_none() && all.deadline().is_none());
+        all.check();
+    }
+
+    #[test]
+    fn what_is_missed_is_bounded() {
+        let mut all = MissingRumors::default();
+        for id in 0..MISSING_MAX as u64 {
+            assert!(all.note(rumored(id, 1, Distance::Far), at(1)));
+        }
+        assert!(!all.note(rumored(u64::MAX, 1, Distance::Far), at(1)));
+        for port in 2..50 {
+            all.note(rumored(0, port, Distance::Far), at(1));
+        }
+        all.check();
+    }
+
+    #[test]
+    fn patience_rises_at_once_and_falls_slowly() {
+        let mut patience = Patience::default();
+        let (least, most) = (Duration::from_millis(200), Duration::from_secs(22));
+        assert_eq!(patience.of(Some(7), least, most), least);
+        patience.learn(7, Duration::from_millis(800));
+        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_200));
+        patience.learn(7, Duration::ZERO);
+        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_075));
+        assert_eq!(patience.of(Some(8), least, most), least, "each tree has its own");
+        assert_eq!(patience.of(None, least, most), Duration::from_millis(1_075));
+        patience.learn(7, Duration::from_secs(3_600));
+        assert_eq!(patience.of(Some(7), least, most), most);
+    }
+}

@@ -1,0 +1,372 @@
+//! Rumours along an overlay: trees, their repair, the floor, plain members beside ours.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
+
+mod util;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rumormill::{Cause, Channel, Config, Fact, Mode};
+use util::{Cluster, addr};
+
+const SECOND: Duration = Duration::from_secs(1);
+const CHANNEL: Channel = Channel(1);
+
+/// Everything but the floor, which some tests switch on.
+fn matching(neighbors: &[usize]) -> Config {
+    Config {
+        rumor_mode: Mode::Matching,
+        neighbors: neighbors.iter().copied().map(addr).collect(),
+        floor: false,
+        ..Config::lan()
+    }
+}
+
+type Graph = Vec<Vec<usize>>;
+
+fn bus(size: usize) -> Graph {
+    (0..size)
+        .map(|index| {
+            index
+                .checked_sub(1)
+                .into_iter()
+                .chain((index + 1 < size).then_some(index + 1))
+                .collect()
+        })
+        .collect()
+}
+
+fn ring(size: usize) -> Graph {
+    (0..size).map(|index| vec![(index + size - 1) % size, (index + 1) % size]).collect()
+}
+
+fn cube(dim: usize) -> Graph {
+    (0..1_usize << dim).map(|index| (0..dim).map(|bit| index ^ (1 << bit)).collect()).collect()
+}
+
+/// A ring with chords, the same each time: every node has four or five neighbours.
+fn regular(size: usize) -> Graph {
+    let mut graph = ring(size);
+    for step in [size / 7 * 2 + 1, size / 3] {
+        for index in 0..size {
+            let other = (index + step) % size;
+            if graph[index].len() < 5 && graph[other].len() < 5 && !graph[index].contains(&other) {
+                graph[index].push(other);
+                graph[other].push(index);
+            }
+        }
+    }
+    graph
+}
+
+/// Members that know each other and have nothing left to tell.
+fn settled(graph: &Graph, change: impl Fn(usize, &mut Config)) -> Cluster {
+    let mut cluster = Cluster::with(graph.len(), |index| {
+        let mut config = matching(&graph[index]);
+        change(index, &mut config);
+        config
+    });
+    cluster.join_all();
+    assert!(cluster.run_until(60 * SECOND, |cluster| {
+        (0..graph.len()).all(|index| {
+            cluster.node(index).updates_waiting() == 0
+                && cluster.node(index).live_members() == graph.len()
+        })
+    }));
+    cluster.run_for(SECOND);
+    clear(&mut cluster);
+    cluster
+}
+
+fn clear(cluster: &mut Cluster) {
+    cluster.sent.clear();
+    for index in 0..cluster.size() {
+        cluster.facts(index);
+    }
+}
+
+/// Who got what since the last look, each at most once.
+fn receipts(cluster: &mut Cluster) -> BTreeMap<Vec<u8>, BTreeSet<usize>> {
+    let mut receipts: BTreeMap<Vec<u8>, BTreeSet<usize>> = BTreeMap::new();
+    for index in 0..cluster.size() {
+        for fact in cluster.facts(index) {
+            if let Fact::Rumor { payload, .. } = fact {
+                let first = receipts.entry(payload.to_vec()).or_default().insert(index);
+                assert!(first, "node {index} got it once");
+            }
+        }
+    }
+    receipts
+}
+
+fn copies(cluster: &Cluster) -> u32 {
+    cluster.sent.iter().map(|sent| sent.copies).sum()
+}
+
+fn say(cluster: &mut Cluster, index: usize, what: &[u8]) {
+    cluster.act(index, |node, now| node.broadcast(now, CHANNEL, what)).unwrap();
+}
+
+/// Broadcasts from a node until its tree has its shape.
+fn warm(cluster: &mut Cluster, index: usize) {
+    for round in 0..4_u8 {
+        say(cluster, index, &[round]);
+        cluster.run_for(5 * SECOND);
+    }
+    clear(cluster);
+}
+
+#[test]
+fn a_warm_tree_costs_one_copy_per_member_and_takes_the_shortest_ways() {
+    for (what, graph, depth) in [
+        ("bus", bus(16), 15),
+        ("ring", ring(16), 8),
+        ("cube", cube(4), 4),
+        ("regular", regular(40), 5),
+    ] {
+        let mut cluster = settled(&graph, |_, _| ());
+        warm(&mut cluster, 0);
+        for round in 0..3_u8 {
+            say(&mut cluster, 0, &[b'n', round]);
+            // A millisecond per hop.
+            cluster.run_for(Duration::from_millis(depth));
+            let reached = receipts(&mut cluster).remove(&vec![b'n', round]).unwrap_or_default();
+            assert_eq!(reached.len(), graph.len() - 1, "{what} {round}");
+            cluster.run_for(5 * SECOND);
+            assert_eq!(copies(&cluster) as usize, graph.len() - 1, "{what} {round}");
+            clear(&mut cluster);
+        }
+    }
+}
+
+#[test]
+fn every_origin_has_ways_of_its_own() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    let origins = [0, 5, 15];
+    origins.iter().for_each(|&origin| warm(&mut cluster, origin));
+    for origin in origins {
+        say(&mut cluster, origin, b"news");
+        cluster.run_for(Duration::from_millis(4));
+        assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 15, "{origin}");
+        cluster.run_for(SECOND);
+        assert_eq!(copies(&cluster), 15);
+        clear(&mut cluster);
+    }
+}
+
+#[test]
+fn a_tree_mends_itself_around_a_neighbour_that_died_undetected() {
+    let graph = cube(5);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    for dead in [1, 2, 12] {
+        cluster.crash(dead);
+    }
+    say(&mut cluster, 0, b"first");
+    cluster.run_for(2 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"first"[..]].len(), 32 - 3 - 1);
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"next");
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"next"[..]].len(), 32 - 3 - 1);
+    assert_eq!(copies(&cluster), 32 - 3 - 1, "nothing goes to the silent any more");
+}
+
+#[test]
+fn a_lost_payload_is_asked_for_where_there_is_one_way_only() {
+    let graph = bus(8);
+    let mut cluster = settled(&graph, |_, config| config.repair = None);
+    warm(&mut cluster, 0);
+    cluster.cut(3, 4);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(Duration::from_millis(50));
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 3);
+    cluster.heal();
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 4);
+}
+
+#[test]
+fn digests_carry_over_a_gap_in_the_list() {
+    let graph = bus(8);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    cluster.crash(3);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(3 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 6);
+}
+
+#[test]
+fn without_repair_and_floor_a_gap_parts_the_list() {
+    let graph = bus(8);
+    let mut cluster = settled(&graph, |_, config| config.repair = None);
+    warm(&mut cluster, 0);
+    cluster.crash(3);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(20 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 2);
+}
+
+#[test]
+fn the_floor_carries_over_gaps_in_the_list() {
+    let graph = bus(24);
+    let mut cluster = settled(&graph, |_, config| {
+        config.repair = None;
+        config.floor = true;
+    });
+    warm(&mut cluster, 0);
+    say(&mut cluster, 0, b"whole");
+    cluster.run_for(SECOND);
+    assert_eq!(copies(&cluster), 23, "the floor costs no copies where the list brings them");
+    clear(&mut cluster);
+    cluster.crash(12);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(3 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 22);
+}
+
+#[test]
+fn a_large_rumour_is_announced_and_fetched_once_by_everybody() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    let max = cluster.node(0).broadcast_len_max();
+    assert!(max > 100_000);
+    let large = vec![b'x'; max];
+    say(&mut cluster, 0, &large);
+    cluster.run_for(5 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&large].len(), 15);
+    let over_streams: u64 =
+        (0..16).map(|index| cluster.node(index).stats().rumor_copies_grafted).sum();
+    assert_eq!((over_streams, copies(&cluster)), (15, 0));
+    let one_more = cluster.act(0, |node, now| node.broadcast(now, CHANNEL, &vec![0; max + 1]));
+    assert!(one_more.is_err());
+}
+
+#[test]
+fn causes_tell_payloads_from_ids() {
+    let graph = cube(3);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(SECOND);
+    for sent in &cluster.sent {
+        assert_eq!(sent.copies > 0, sent.cause == Cause::Forward, "{:?}", sent.cause);
+    }
+    assert!(cluster.sent.iter().any(|sent| sent.cause == Cause::Control));
+}
+
+#[test]
+fn a_list_in_pieces_is_told_where_it_is_cut() {
+    let graph = bus(8);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    cluster.crash(3);
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        cluster.run_for(4 * SECOND);
+    }
+    let told: Vec<_> = cluster
+        .facts(4)
+        .into_iter()
+        .filter_map(|fact| match fact {
+            Fact::OverlayDegraded { lost, beyond } => Some((lost, beyond)),
+            _ => None,
+        })
+        .collect();
+    let [(lost, beyond)] = &told[..] else { panic!("one report: {told:?}") };
+    assert_eq!(lost, &[addr(3)]);
+    let is_beyond = |name: &_| (0..3).any(|index| util::name(index) == *name);
+    assert!(beyond.as_ref().is_none_or(is_beyond), "{beyond:?} is on the other side");
+}
+
+#[test]
+fn two_of_ours_bring_plain_members_what_is_theirs_once_each() {
+    let graph = ring(6);
+    let mut cluster = settled(&graph, |index, config| config.advertise = index < 4);
+    let plain_ones = [4, 5];
+    let payload = b"for all";
+    cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, payload)).unwrap();
+    cluster.run_for(5 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&payload[..]].len(), 5);
+    for plain in plain_ones {
+        let ours = cluster.sent.iter().filter(|sent| sent.from < 4 && sent.copies > 0);
+        let got = ours.filter(|sent| sent.to == addr(plain)).count();
+        assert_eq!(got, 2, "two proxies, whatever the links say");
+    }
+    clear(&mut cluster);
+    cluster.act(0, |node, now| node.broadcast(now, CHANNEL, b"for ours")).unwrap();
+    cluster.run_for(5 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"for ours"[..]].len(), 3, "they know channel 0 only");
+}
+
+#[test]
+fn what_a_plain_member_starts_reaches_everybody() {
+    let graph = cube(3);
+    let plain = 7;
+    let mut cluster = settled(&graph, |index, config| {
+        config.advertise = index != plain;
+        if index == plain {
+            config.rumor_mode = Mode::Classic;
+        }
+    });
+    cluster.act(plain, |node, now| node.broadcast(now, Channel::BARE, b"plain words")).unwrap();
+    cluster.run_for(5 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"plain words"[..]].len(), 7);
+}
+
+#[test]
+fn a_member_of_another_mode_gets_what_it_asks_for() {
+    let graph = bus(5);
+    let mut cluster = settled(&graph, |index, config| {
+        if index == 2 {
+            config.rumor_mode = Mode::Classic;
+        }
+    });
+    for round in 0..4_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        cluster.run_for(5 * SECOND);
+        let reached = receipts(&mut cluster).remove(&vec![b'n', round]).unwrap_or_default();
+        assert_eq!(reached.len(), 4, "{round}");
+    }
+}
+
+#[test]
+fn a_paused_member_inside_the_tree_holds_nobody_up_and_catches_up() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    cluster.stand_still(1, 5 * SECOND);
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        cluster.run_for(SECOND);
+    }
+    let reached = receipts(&mut cluster);
+    for round in 0..3_u8 {
+        let others = reached[&vec![b'n', round]].iter().filter(|&&index| index != 1).count();
+        assert_eq!(others, 14, "{round}");
+    }
+    cluster.run_for(10 * SECOND);
+    let late: Vec<Vec<u8>> = receipts(&mut cluster).into_keys().collect();
+    assert_eq!(late.len(), 3, "the paused one has them all: {late:?}");
+}
+
+#[test]
+fn a_tenth_of_the_datagrams_lost_costs_nobody_a_rumour() {
+    let graph = cube(5);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    cluster.lose_one_in = 10;
+    for round in 0..20_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        cluster.run_for(SECOND / 2);
+    }
+    cluster.lose_one_in = 0;
+    cluster.run_for(SECOND);
+    let reached = receipts(&mut cluster);
+    for round in 0..20_u8 {
+        assert_eq!(reached[&vec![b'n', round]].len(), 31, "{round}");
+    }
+}
