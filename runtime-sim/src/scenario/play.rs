@@ -186,6 +186,8 @@ impl<'a> Play<'a> {
         if self.scenario.operators || !self.scenario.faults.has(Class::Partition) {
             return Ok(());
         }
+        // What waits in a clogged link would be a minute old when it arrives: no network keeps it so long.
+        self.world.open_links();
         let nodes = self.scenario.nodes;
         let across = (0..nodes / 2).flat_map(|a| (nodes / 2..nodes).map(move |b| [(a, b), (b, a)]));
         let cuts = self.perform(None, Deed::Links(across.flatten().collect(), Link::Cut));
