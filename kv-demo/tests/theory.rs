@@ -98,8 +98,14 @@ fn figures(
 fn run(name: &str, topology: Topology, dim: u32, modes: &[Mode], repeats: u32) -> Results {
     let folder = format!("rumormill-theory-{}-{name}-{topology}-{dim}", std::process::id());
     let out = Folder(std::env::temp_dir().join(folder));
-    let overrides =
-        Overrides { piggyback: Some(false), phase: Some(Phase::Random), ..Overrides::default() };
+    // Floor and repair are faster than a long list alone.
+    let overrides = Overrides {
+        piggyback: Some(false),
+        phase: Some(Phase::Random),
+        repair: Some(false),
+        floor: Some(false),
+        ..Overrides::default()
+    };
     let options = Options {
         graphs: vec![Arc::new(Graph::of_dim(topology, dim, 1).unwrap())],
         seed: 1,

@@ -50,7 +50,7 @@ fn the_lines_of_a_trace_are_the_same_each_time_and_do_not_change_the_run() {
 fn drawn_configurations_differ_and_are_printed_whole() {
     let texts: Vec<String> = (0..50).map(|seed| Scenario::draw(seed).to_string()).collect();
     for (index, text) in texts.iter().enumerate() {
-        assert_eq!(text.lines().count(), 21, "{text}");
+        assert_eq!(text.lines().count(), 22, "{text}");
         assert!(!texts[index + 1..].contains(text));
     }
 }

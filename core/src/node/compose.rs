@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::membership::accusation_of;
 use super::outbox::{Intent, Load};
 use super::{Node, Output, rumors::USER_TYPE};
-use crate::broadcast::Offer;
+use crate::broadcast::{Account, Offer};
 use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{RumorKey, ShortId};
@@ -260,7 +260,7 @@ impl Node {
         message: impl FnOnce(&Self, &Record, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, Checksum::Absent);
         let written = writer.part(|out| message(self, record, out));
         self.expect_fit(written)?;
@@ -290,7 +290,7 @@ impl Node {
             // It is news like other news: it rides if there is room.
             let _ = writer.part(|out| verdict.encode(MessageType::DEAD, out));
         }
-        let form = member.map(Recipient::of);
+        let form = member.map(|record| self.recipient(record));
         self.expect_fit(written)?;
         if let Some(form) = form {
             self.fill(&mut writer, self.piggyback(), form);
@@ -306,11 +306,18 @@ impl Node {
     ) -> Option<(SocketAddr, usize)> {
         self.datagram.begin(Cause::Tick);
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, checksum_for(record));
         self.fill(&mut writer, load, form);
         let len = self.finish(writer);
         (len > 0).then_some((addr, len))
+    }
+
+    /// The thesis modes count all copies alike, as memberlist does.
+    fn recipient(&self, record: &Record) -> Recipient {
+        let counts = record.state == MemberState::Alive || self.params.rumor_mode.is_thesis();
+        let account = if counts { Account::Budget } else { Account::Apart };
+        Recipient { takes_envelopes: record.takes_envelopes(), account }
     }
 
     /// What rides on probes and their answers.
@@ -330,7 +337,7 @@ impl Node {
         }
         if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
+            self.updates.collect(budget, PART_OVERHEAD, limit, recipient.account, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
@@ -338,7 +345,8 @@ impl Node {
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;
-            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, rumor_limit, |rumor| {
+            let (budget, account) = (writer.budget(), recipient.account);
+            self.rumors.queue.collect(budget, PART_OVERHEAD, rumor_limit, account, |rumor| {
                 let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
                     let age = now.saturating_since(rumor.received_at);
                     unsent += u64::from(age > keep);
@@ -359,12 +367,7 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 struct Recipient {
     takes_envelopes: bool,
-}
-
-impl Recipient {
-    fn of(record: &Record) -> Self {
-        Self { takes_envelopes: record.takes_envelopes() }
-    }
+    account: Account,
 }
 
 fn offer(written: bool, writer: &PacketWriter<'_>) -> Offer {

@@ -686,12 +686,12 @@ impl Node {
             self.stats.clock_regressions += 1;
             return;
         }
-        self.now = now;
+        let last = core::mem::replace(&mut self.now, now);
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
             if self.is_pause(self.stats.lag) {
-                self.recover_from_pause(self.stats.lag);
+                self.recover_from_pause(now.saturating_since(last));
             }
         }
     }
