@@ -48,6 +48,7 @@
 pub mod chance;
 pub mod check;
 pub mod fields;
+pub mod mutants;
 pub mod network;
 pub mod scenario;
 pub mod swarm;

@@ -1,6 +1,7 @@
 //! `sim`: runs scenarios that seeds draw.
 
 mod fields;
+mod mutants;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -19,6 +20,8 @@ use rumormill_sim::{Ratio, Tracer};
 const EXIT_NO_CONVERGENCE: u8 = 3;
 /// What a shell sees if something happens that never may.
 const EXIT_BREACH: u8 = 4;
+/// What a shell sees after Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs clusters of nodes in virtual time. The same seed gives the same run, everywhere.
 #[derive(Debug, Parser)]
@@ -48,6 +51,15 @@ enum Command {
     ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
+    /// Put bugs into a copy of the core, one after the other, and tell who sees each.
+    ///
+    /// The copy, and what is built from it unless --target names a folder that stays, lie in the
+    /// folder for temporary files, and go at the end. Each patch in `runtime-sim/mutants` says what it
+    /// breaks and who is to see that: a swarm of seeds, one of the `fields`, or a test.
+    ///
+    /// Exit codes: 0 every bug was seen, 1 something could not be copied or built, or fails without a
+    /// bug too, 2 bad arguments, 6 a bug was not seen or cannot be put in any more, 130 interrupted.
+    Mutants(mutants::MutantsArgs),
     /// Run what fails in the field, and print what came of it as a table.
     ///
     /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed, or not missed with what was
@@ -162,6 +174,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Swarm(args) => swarm::swarm(&args),
         Command::Merge(args) => swarm::merge(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
         Command::Fields(args) => fields::fields(&args),
     }
 }
