@@ -18,7 +18,12 @@
 //! | [`Rule::Merged`] | nobody sees a member of a cluster with another label |
 //! | [`Rule::FalseAlarm`] | in a healthy cluster nobody who runs is reported as failed |
 //! | [`Rule::LeaveAsFailure`] | in a healthy cluster nobody who said goodbye is reported as failed |
+//! | [`Rule::NonceTwice`] | no two encrypted datagrams have the same nonce |
+//! | [`Rule::GossipToLeft`] | nobody gossips to a member that it knows to have left |
 //! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
+
+mod nonces;
+mod silence;
 
 use core::fmt;
 use core::hash::Hasher as _;
@@ -34,6 +39,8 @@ use siphasher::sip::SipHasher13;
 use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
+use nonces::Nonces;
+use silence::told_after_goodbye;
 
 /// Most links that follow from names alone: two in each of two rings.
 const FLOOR_LINKS: u32 = 4;
@@ -66,6 +73,8 @@ pub enum Rule {
     Merged,
     FalseAlarm,
     LeaveAsFailure,
+    NonceTwice,
+    GossipToLeft,
     Garbled,
 }
 
@@ -87,6 +96,8 @@ impl fmt::Display for Rule {
             Self::Merged => "two clusters have merged",
             Self::FalseAlarm => "a healthy member was reported as failed",
             Self::LeaveAsFailure => "a goodbye was reported as a failure",
+            Self::NonceTwice => "a nonce was used twice",
+            Self::GossipToLeft => "a member that left was gossiped to",
             Self::Garbled => "an application got what nobody told",
         })
     }
@@ -164,6 +175,7 @@ pub struct Checker {
     /// Who runs, while the cluster is healthy.
     healthy: Option<BTreeSet<NodeName>>,
     leaving: BTreeSet<NodeName>,
+    nonces: Nonces,
     captured: VecDeque<(SocketAddr, Box<[u8]>)>,
     traffic: u64,
     captures: bool,
@@ -445,6 +457,12 @@ impl Watch for Checker {
         if bytes.len() > max {
             let detail = format!("{} bytes, at most {max}", bytes.len());
             self.broken(Rule::DatagramTooLong, at, id, detail);
+        }
+        if !node.keyring().is_empty() && !self.nonces.is_new(&node.params().label, bytes) {
+            self.broken(Rule::NonceTwice, at, id, format!("to {to}"));
+        }
+        if let Some(name) = told_after_goodbye(node, to) {
+            self.broken(Rule::GossipToLeft, at, id, format!("to {name} at {to}"));
         }
         if self.victims.contains(&to) {
             self.broken(Rule::Reflected, at, id, format!("it sends to {to}"));

@@ -50,6 +50,7 @@ pub mod chance;
 pub mod check;
 pub mod crowd;
 pub mod fields;
+pub mod mutants;
 pub mod network;
 pub mod scenario;
 pub mod swarm;

@@ -147,22 +147,46 @@ fn a_rumour_is_told_once_to_a_life() {
 #[test]
 fn a_rumour_that_is_repeated_beyond_its_budget_is_seen() {
     let mut checker = Checker::default();
-    let mut node = observed(&mut checker, &[alive(1, HOME, b"")]);
+    let node = gossiping(&mut checker);
+    // As if that were sent over and over.
+    for _ in 0..4 {
+        checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    }
+    assert_eq!(rule(&checker), None, "a budget of four times one digit");
+    checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    assert_eq!(rule(&checker), Some(Rule::OverBudget));
+}
+
+#[test]
+fn gossip_to_a_member_that_left_is_seen() {
+    let goodbye = Message::Dead(Accusation { from: b"m"[..].into(), ..accusation(1) });
+    for (last_word, to, breach) in [
+        (dead(1), member_addr(), None),
+        (goodbye.clone(), member_addr(), Some(Rule::GossipToLeft)),
+        (goodbye, stranger(), None),
+    ] {
+        let mut checker = Checker::default();
+        let mut node = gossiping(&mut checker);
+        node.handle_packet(Instant::ZERO, stranger(), &packet(&last_word)).unwrap();
+        checker.sent(Instant::ZERO, first(), &node, to, b"x");
+        assert_eq!(rule(&checker), breach, "{last_word:?} to {to}");
+    }
+}
+
+/// A node that knows a member, and whose last datagram was gossip with a rumour on board.
+fn gossiping(checker: &mut Checker) -> Node {
+    let mut node = observed(checker, &[alive(1, HOME, b"")]);
     node.broadcast(Instant::ZERO, Channel::BARE, b"news").unwrap();
     let mut buf = vec![0; 1_400];
     let mut now = Instant::ZERO;
-    let carries = |node: &Node| !node.last_datagram().rumors().is_empty();
-    // Until a datagram carries it; then as if that were sent over and over.
-    while !matches!(node.poll_output(&mut buf), Output::Send { .. } if carries(&node)) {
+    let gossips = |node: &Node| {
+        node.last_datagram().cause == Cause::Tick && !node.last_datagram().rumors().is_empty()
+    };
+    while !matches!(node.poll_output(&mut buf), Output::Send { .. } if gossips(&node)) {
         now += Duration::from_millis(10);
         node.handle_tick(now);
     }
-    for _ in 0..4 {
-        checker.sent(now, first(), &node, member_addr(), b"x");
-    }
-    assert_eq!(rule(&checker), None, "a budget of four times one digit");
-    checker.sent(now, first(), &node, member_addr(), b"x");
-    assert_eq!(rule(&checker), Some(Rule::OverBudget));
+    node
 }
 
 /// A node that has a rumour to tell to `m`, who understands it.

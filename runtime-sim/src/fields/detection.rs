@@ -4,10 +4,10 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use rumormill::{Channel, Config, Node, NodeName, Reach};
+use rumormill::{Channel, Config, MemberState, Node, NodeName, Reach};
 
 use super::cast::{
-    MS, SECOND, Witness, all_see, among, broadcast, cluster, id, names, sum, time_until,
+    MS, SECOND, Witness, all_see, among, broadcast, cluster, id, names, part, sum, time_until,
 };
 use super::{Contrast, DEFAULTS, Field, Figure, Verdict};
 use crate::chance::{Chance, Part, Ratio};
@@ -147,7 +147,7 @@ fn one_way(seed: u64, config: &Config) -> (u64, Figure) {
 pub(super) const SLEEPER: Field = Field {
     name: "sleeper",
     reports: "ask 8",
-    story: "a machine sleeps for 10 minutes in the middle of a probe, and wakes",
+    story: "a machine sleeps for 10 minutes while it suspects somebody, and wakes",
     measure: "members that it told dead",
     run: |seed| {
         let (pauses, ours) = sleeper(seed);
@@ -167,9 +167,14 @@ pub(super) const SLEEPER: Field = Field {
 fn sleeper(seed: u64) -> (u64, Figure) {
     let mut world: World<Witness> = cluster(seed, 8, &Config::lan());
     let sleeper = id(7);
-    // A member that is suspected when the machine falls asleep would be condemned by the clock.
-    world.set_link(id(0), sleeper, Link::Cut);
-    world.run_for(10 * SECOND);
+    // Who is suspected when the machine falls asleep would be condemned by the clock.
+    part(&mut world, &[0], &[1, 2, 3, 4, 5, 6, 7], Link::Cut);
+    let name = world.name(id(0)).clone();
+    let suspects = |world: &World<Witness>| {
+        let member = world.node(sleeper).and_then(|node| node.member(name.as_bytes()));
+        member.is_some_and(|member| member.state == MemberState::Suspect)
+    };
+    assert!(time_until(&mut world, 60 * SECOND, suspects).is_some(), "whoever is cut off");
     world.pause(sleeper);
     world.open_links();
     world.run_for(600 * SECOND);

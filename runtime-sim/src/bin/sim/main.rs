@@ -2,6 +2,7 @@
 
 mod crowd;
 mod fields;
+mod mutants;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -53,6 +54,15 @@ enum Command {
     ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
+    /// Put bugs into a copy of the core, one after the other, and tell who sees each.
+    ///
+    /// The copy, and what is built from it unless --target names a folder that stays, lie in the
+    /// folder for temporary files, and go at the end. Each patch in `runtime-sim/mutants` says what it
+    /// breaks and who is to see that: a swarm of seeds, one of the `fields`, or a test.
+    ///
+    /// Exit codes: 0 every bug was seen, 1 something could not be copied or built, or fails without a
+    /// bug too, 2 bad arguments, 6 a bug was not seen or cannot be put in any more, 130 interrupted.
+    Mutants(mutants::MutantsArgs),
     /// Run what fails in the field, and print what came of it as a table.
     ///
     /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed, or not missed with what was
@@ -193,6 +203,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Swarm(args) => swarm::swarm(&args),
         Command::Merge(args) => swarm::merge(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
         Command::Fields(args) => fields::fields(&args),
         Command::Crowd(args) => crowd::crowd(&args),
     }

@@ -23,7 +23,7 @@ const EXIT_PANIC: u8 = 101;
 const JOBS_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// Lines for people
     Text,
     /// One object, to be merged
@@ -50,6 +50,9 @@ pub(super) struct SwarmArgs {
     /// Leave faults out of failing seeds as long as they fail
     #[arg(long)]
     shrink: bool,
+    /// End with the first seed that fails, and those under way
+    #[arg(long)]
+    first: bool,
     /// How to print what came of it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -65,7 +68,7 @@ pub(super) struct MergeArgs {
     format: Format,
 }
 
-fn jobs(text: &str) -> Result<usize, String> {
+pub(super) fn jobs(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|jobs| (1..=JOBS_MAX).contains(jobs));
     number.ok_or_else(|| format!("give a number of threads from 1 to {JOBS_MAX}"))
 }
@@ -76,14 +79,17 @@ struct Hunt<'a> {
     choice: Choice,
     next: AtomicU64,
     is_over: Arc<AtomicBool>,
+    /// What was looked for is found.
+    is_found: AtomicBool,
     tally: Mutex<Tally>,
     bar: ProgressBar,
 }
 
 impl Hunt<'_> {
-    /// Takes one seed after the other until none is left or somebody pressed Ctrl-C.
+    /// Takes one seed after the other until none is left, a failure is enough, or somebody pressed
+    /// Ctrl-C.
     fn work(&self) {
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over.load(Ordering::Relaxed) && !self.is_found.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.args.seeds {
                 return;
@@ -95,6 +101,7 @@ impl Hunt<'_> {
             }
             if let Err(failure) = &ran {
                 self.bar.println(format!("seed {seed}: {}; {}", failure.what, failure.command));
+                self.is_found.fetch_or(self.args.first, Ordering::Relaxed);
             }
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(seed, ran);
@@ -117,6 +124,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         choice,
         next: AtomicU64::new(0),
         is_over,
+        is_found: AtomicBool::new(false),
         tally: Mutex::new(Tally::new(&choice)),
         bar: bar(args.seeds),
     };
