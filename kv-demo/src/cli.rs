@@ -3,6 +3,7 @@
 mod experiment;
 mod node;
 mod operate;
+mod plumtree;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};

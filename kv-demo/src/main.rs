@@ -107,6 +107,9 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
     if let Some(ExperimentCommand::Calibrate(args)) = &args.calibrate {
         return calibrate(&program, args);
     }
+    if let Some(ExperimentCommand::Plumtree(args)) = &args.calibrate {
+        return args.run();
+    }
     let options = args.options()?;
     let results = experiment::run_all(&program, &options)?;
     let page = Page { file: options.out.join(PAGE_NAME), then: args.open.into() };

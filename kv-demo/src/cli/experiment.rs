@@ -15,6 +15,7 @@ use kv_demo::topology::{Graph, Source, SourceError, Topology, node_count};
 use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
 
+use super::plumtree::PlumtreeArgs;
 use super::{HostsArgs, KnobArgs, OutputFormat, dimension, parse_millis, parse_pause};
 
 #[derive(Debug, Args)]
@@ -185,6 +186,12 @@ pub(crate) enum WrongFlags {
 pub(crate) enum ExperimentCommand {
     /// Measure the floor of this machine: the same processes, a bare UDP flood, nothing else.
     Calibrate(CalibrateArgs),
+    /// Rerun the Plumtree paper's set-up in virtual time: ten thousand nodes that know five neighbours
+    /// each, one broadcast after another, then deaths that nobody detects.
+    ///
+    /// RMR is payloads over the nodes reached less one, less one: 0 is a tree. `linked` counts the
+    /// living that the graph still links with the sender: nobody else can be reached.
+    Plumtree(PlumtreeArgs),
 }
 
 #[derive(Debug, Args)]

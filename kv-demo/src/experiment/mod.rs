@@ -28,7 +28,7 @@ pub use conditions::{
 };
 pub use crew::Crew;
 pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
-pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts};
+pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts, is_interrupted};
 pub use link::{HostError, HostTrouble};
 pub use page::write_page;
 pub use run::Keep;
