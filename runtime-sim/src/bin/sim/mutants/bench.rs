@@ -199,8 +199,9 @@ impl Bench {
         self.build(name, &BUILD_SIM)?;
         let caught =
             |seed, what, is_as_said| Some(Catch { by: "swarm".to_owned(), seed, what, is_as_said });
+        // A swarm that takes too long tells a slow machine as little as a bug.
         let Some(tally) = self.seeds(name, &self.sim(), 0, self.settings.seeds)? else {
-            return Ok(caught(None, "it is stuck".to_owned(), false));
+            return Ok(None);
         };
         let Some(failure) = tally.failures.first() else { return Ok(None) };
         // A seed that fails without the bug too would say nothing about it.
