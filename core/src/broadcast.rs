@@ -1,8 +1,10 @@
 //! The transmit-limited queue (SWIM §4.1, protocol page §4.10).
 //!
 //! What has been sent least often goes first, then what is longest, then what is newest; each
-//! entry is sent a limited number of times. An entry with a key replaces the queued one of the
-//! same key. All operations cost O(log n) per entry touched, and the bytes are bounded.
+//! entry is sent a limited number of times. Copies for those who may not be there are counted apart:
+//! in memberlist they use up the number, so that beside a few dead members nobody else may hear of
+//! it. An entry with a key replaces the queued one of the same key. All operations cost O(log n) per
+//! entry touched, and the bytes are bounded.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -29,7 +31,19 @@ enum Haste {
 #[derive(Debug)]
 struct Entry<T, K> {
     key: Option<K>,
+    /// How often it was sent to those who may not be there.
+    apart: u32,
     item: T,
+}
+
+/// What a collection is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// As a transmission: somebody is there, as far as we know.
+    Budget,
+    /// Apart, up to the same number: perhaps nobody is there. What was sent so often waits for
+    /// others.
+    Apart,
 }
 
 /// What became of an entry that was offered.
@@ -126,7 +140,7 @@ impl<T, K: Copy + Ord> TransmitQueue<T, K> {
         }
         let rank = Rank { haste, transmits, len: Reverse(len), id: Reverse(self.next_id) };
         self.next_id += 1;
-        self.put(rank, Entry { key, item });
+        self.put(rank, Entry { key, apart: 0, item });
         let mut dropped = 0;
         while self.bytes > self.bytes_max
             && let Some((&last, _)) = self.entries.last_key_value()
@@ -154,27 +168,32 @@ impl<T, K: Copy + Ord> TransmitQueue<T, K> {
     }
 
     /// Offers entries that fit `budget` bytes, each costing `overhead` more than its length, and
-    /// counts a transmission for each one taken; an entry is offered at most once per call and
-    /// dropped after `limit` transmissions.
+    /// counts a transmission for each one taken, as `account` says; an entry is offered at most once
+    /// per call and dropped after `limit` transmissions.
     pub(crate) fn collect(
         &mut self,
         mut budget: usize,
         overhead: usize,
         limit: u32,
+        account: Account,
         mut offer: impl FnMut(&T) -> Offer,
     ) -> Collection {
         let mut taken = 0;
         let mut from = Bound::Unbounded;
         while let Some(rank) = self.next_fitting(from, budget, overhead) {
             from = Bound::Excluded(rank);
-            match self.entries.get(&rank).map(|entry| offer(&entry.item)) {
-                Some(Offer::Taken) => {}
-                Some(Offer::Skipped) => continue,
-                Some(Offer::Drop) => {
+            let Some(entry) = self.entries.get(&rank) else { break };
+            if account == Account::Apart && entry.apart >= limit {
+                continue;
+            }
+            match offer(&entry.item) {
+                Offer::Taken => {}
+                Offer::Skipped => continue,
+                Offer::Drop => {
                     self.take(rank);
                     continue;
                 }
-                Some(Offer::Stop) | None => break,
+                Offer::Stop => break,
             }
             budget -= overhead + rank.len.0;
             taken += 1;
@@ -183,10 +202,16 @@ impl<T, K: Copy + Ord> TransmitQueue<T, K> {
             }
         }
         let mut aside = core::mem::take(&mut self.aside);
-        for (rank, entry) in aside.drain(..) {
-            let transmits = rank.transmits + 1;
-            if transmits < limit {
-                self.put(Rank { transmits, ..rank }, entry);
+        for (rank, mut entry) in aside.drain(..) {
+            match account {
+                Account::Apart => {
+                    entry.apart += 1;
+                    self.put(rank, entry);
+                }
+                Account::Budget if rank.transmits + 1 < limit => {
+                    self.put(Rank { transmits: rank.transmits + 1, ..rank }, entry);
+                }
+                Account::Budget => {}
             }
         }
         self.aside = aside;
@@ -258,8 +283,18 @@ mod tests {
         budget: usize,
         limit: u32,
     ) -> Vec<String> {
+        take_for(queue, Account::Budget, overhead, budget, limit)
+    }
+
+    fn take_for(
+        queue: &mut TransmitQueue<String>,
+        account: Account,
+        overhead: usize,
+        budget: usize,
+        limit: u32,
+    ) -> Vec<String> {
         let mut taken = Vec::new();
-        queue.collect(budget, overhead, limit, |item| {
+        queue.collect(budget, overhead, limit, account, |item| {
             taken.push(item.clone());
             Offer::Taken
         });
@@ -344,10 +379,25 @@ mod tests {
     #[test]
     fn an_entry_skipped_is_not_counted_as_sent() {
         let mut queue = queue(&[("a", 5), ("b", 5)]);
-        let collection = queue
-            .collect(100, 2, 1, |item| if item == "a" { Offer::Skipped } else { Offer::Taken });
+        let collection = queue.collect(100, 2, 1, Account::Budget, |item| {
+            if item == "a" { Offer::Skipped } else { Offer::Taken }
+        });
         assert_eq!(collection, Collection { taken: 1, budget: 93 });
         assert_eq!(take(&mut queue, 2, 100, 1), ["a"]);
+    }
+
+    #[test]
+    fn copies_for_who_may_not_be_there_are_limited_and_leave_the_budget_alone() {
+        let mut queue = queue(&[("old", 5)]);
+        let apart = |queue: &mut TransmitQueue<String>| take_for(queue, Account::Apart, 2, 100, 2);
+        assert_eq!(apart(&mut queue), ["old"]);
+        let _ = queue.insert(None, 5, "new".into(), 0);
+        assert_eq!(apart(&mut queue), ["new", "old"]);
+        assert_eq!(apart(&mut queue), ["new"], "the old one was sent twice");
+        assert_eq!(apart(&mut queue), [""; 0]);
+        assert_eq!(take(&mut queue, 2, 100, 2), ["new", "old"]);
+        assert_eq!(take(&mut queue, 2, 100, 2), ["new", "old"]);
+        assert!(queue.is_empty());
     }
 
     #[test]
@@ -413,7 +463,7 @@ mod tests {
                 } else {
                     let (budget, limit) = (rng.below(150), 3);
                     let mut taken = vec![];
-                    queue.collect(budget, 2, limit, |&item| {
+                    queue.collect(budget, 2, limit, Account::Budget, |&item| {
                         taken.push(item);
                         Offer::Taken
                     });

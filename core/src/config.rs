@@ -112,9 +112,13 @@ pub struct Config {
     /// How many targets a gossip tick sends to, 1 to 64. Load grows with it, delay shrinks with its
     /// logarithm.
     pub gossip_fanout: usize,
-    /// Dead members stay in the table, and hear gossip, for this long, so that a member that was
-    /// condemned by mistake learns of it.
+    /// Dead members hear gossip, and count as part of the cluster, for this long, so that a member that
+    /// was condemned by mistake learns of it.
     pub gossip_to_dead: Duration,
+    /// Dead members and those who left are remembered for this long, if that is longer, so that old
+    /// news of them revives nobody. A cluster remembers as many as it has live members, at least 32 and
+    /// at most 1 024. Zero is memberlist's way: forgotten after `gossip_to_dead`.
+    pub remember_dead: Duration,
     /// How often each membership update is sent: this, times log10 of the cluster size, 1 to 64.
     pub retransmit_mult: u32,
 
@@ -134,17 +138,19 @@ pub struct Config {
     /// Longest pause between two attempts to reach a seed.
     pub join_retry_max: Duration,
 
-    /// A dead name may come back from another address after this long; `None` never. A name that
-    /// left may when its owner had time to contradict the goodbye, if it did not say it itself:
-    /// the shortest suspicion.
+    /// A dead name may come back from another address after this long, and whoever claims it earlier
+    /// with a newer incarnation has it then; `None`: when it has been dead for `gossip_to_dead`. A name
+    /// that left may when its owner had time to contradict the goodbye, if it did not say it itself:
+    /// the shortest suspicion. memberlist's default is `None`.
     pub reclaim_after: Option<Duration>,
     /// Whether the application is asked about every newcomer, returning member and takeover of a
     /// name, as memberlist's alive delegate is: see [`Fact::AskJoin`](crate::Fact::AskJoin). Up to
     /// [`ASKED_JOINS_MAX`](crate::ASKED_JOINS_MAX) wait; others are heard of again.
     pub ask_joins: bool,
     /// Whether the application is asked before a join merges two clusters, on either side, as
-    /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer's join
-    /// that is refused here succeeds there: it got our list before.
+    /// memberlist's merge delegate is: see [`Fact::AskMerge`](crate::Fact::AskMerge). A peer that joins
+    /// gets our list after the verdict; memberlist sends its own before, so that whoever is refused
+    /// there believes that it joined.
     pub ask_merges: bool,
     /// The networks that members may be in, at most [`NETWORKS_MAX`]; `None` allows all. It holds
     /// for alive statements only: for the sender of the datagram and for the address stated. An
@@ -263,6 +269,7 @@ impl Config {
             gossip_interval: Some(Duration::from_millis(200)),
             gossip_fanout: 3,
             gossip_to_dead: Duration::from_secs(30),
+            remember_dead: Duration::from_secs(86_400),
             retransmit_mult: 4,
             push_pull_interval: Some(Duration::from_secs(30)),
             heal_interval: Some(Duration::from_secs(30)),
@@ -270,7 +277,7 @@ impl Config {
             stream_timeout: Duration::from_secs(10),
             join_retry: Duration::from_secs(1),
             join_retry_max: Duration::from_secs(30),
-            reclaim_after: None,
+            reclaim_after: Some(Duration::from_secs(5)),
             ask_joins: false,
             ask_merges: false,
             allowed_networks: None,
@@ -328,6 +335,7 @@ impl Config {
             gossip_fanout: 4,
             gossip_interval: Some(Duration::from_millis(500)),
             gossip_to_dead: Duration::from_secs(60),
+            reclaim_after: Some(Duration::from_secs(30)),
             ..Self::lan()
         }
     }
@@ -502,6 +510,7 @@ fn check_durations(config: &Config) -> Result<(), ConfigError> {
         ("push_pull_interval", config.push_pull_interval),
         ("heal_interval", config.heal_interval),
         ("heal_for", Some(config.heal_for)),
+        ("remember_dead", Some(config.remember_dead).filter(|keep| !keep.is_zero())),
         ("stream_timeout", Some(config.stream_timeout)),
         ("join_retry", Some(config.join_retry)),
         ("join_retry_max", Some(config.join_retry_max)),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::identity::{AskId, Channel, Incarnation, NodeName};
 use crate::member::MemberState;
+use crate::node::Reach;
 use crate::rumor::RumorId;
 use crate::time::Instant;
 
@@ -88,6 +89,14 @@ pub enum Fact {
         /// Who.
         name: NodeName,
     },
+    /// Something else gets through to a member from here than before. Told once for each change; a stream
+    /// has to fail twice.
+    ReachChanged {
+        /// Who.
+        name: NodeName,
+        /// What does now.
+        reach: Reach,
+    },
     /// A member is dead.
     Failed {
         /// Who.
@@ -106,7 +115,8 @@ pub enum Fact {
         /// Where it was.
         addr: SocketAddr,
     },
-    /// A dead or left member was forgotten.
+    /// A dead or left member was forgotten: see
+    /// [`Config::remember_dead`](crate::Config::remember_dead).
     Reaped {
         /// Who.
         name: NodeName,

@@ -147,7 +147,7 @@ pub(crate) fn versions_agree<'a>(
         None => common.holds(0, 0),
     });
     remote_agrees
-        && table.iter().all(|(_, record)| {
+        && table.iter().filter(|(_, record)| !record.is_buried()).all(|(_, record)| {
             common.holds(record.versions.protocol()[2], record.versions.delegate()[2])
         })
 }

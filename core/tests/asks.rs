@@ -145,7 +145,7 @@ fn who_returns_from_the_dead_or_takes_over_a_name_is_asked_about() {
 }
 
 #[test]
-fn a_join_that_is_refused_elsewhere_succeeds_here() {
+fn a_newcomer_that_is_refused_after_the_exchange_has_our_list_all_the_same() {
     let mut cluster =
         Cluster::with(2, |index| if index == 0 { asks_joins() } else { Config::lan() });
     cluster.act(1, |node, now| node.join(now, &[addr(0)]));
@@ -209,13 +209,20 @@ fn a_list_waits_for_the_verdict_of_the_side_that_was_asked() {
     cluster.act(1, |node, now| node.join(now, &[addr(0)]));
     cluster.run_for(SECOND);
     let asked = asked_merges(&mut cluster, 0);
-    assert_eq!(asked.len(), 2, "what the join held back is part of it");
+    assert_eq!(asked.len(), 1);
     let (ask, seed, names) = &asked[0];
     assert_eq!((seed, &names[..]), (&None, &["node-1".to_owned(), "node-2".to_owned()][..]));
     assert_eq!(cluster.node(0).live_members(), 1, "nothing of the list is believed yet");
-    assert_eq!(cluster.node(1).live_members(), 3, "the other side has our list");
+    let joiner = cluster.node(1);
+    assert_eq!((joiner.live_members(), joiner.seeds_waiting()), (2, 1), "nor has it got ours");
     assert!(answer(&mut cluster, 0, *ask, Verdict::Accept));
     assert_eq!(cluster.node(0).live_members(), 3);
+    cluster.run_for(SECOND);
+    assert_eq!((cluster.node(1).live_members(), cluster.node(1).seeds_waiting()), (3, 0));
+    // What the join held back for want of acquaintance follows, and is part of it.
+    for (ask, _, _) in asked_merges(&mut cluster, 0) {
+        answer(&mut cluster, 0, ask, Verdict::Accept);
+    }
 }
 
 #[test]
@@ -227,10 +234,44 @@ fn a_refused_list_is_dropped_as_a_whole() {
     let asked = asked_merges(&mut cluster, 0);
     assert_eq!(asked.len(), 1);
     assert!(answer(&mut cluster, 0, asked[0].0, Verdict::Refuse));
-    cluster.run_for(20 * SECOND);
-    assert_eq!((cluster.node(0).live_members(), cluster.node(1).live_members()), (1, 2));
+    cluster.run_for(SECOND / 2);
+    assert_eq!((cluster.node(0).live_members(), cluster.node(1).live_members()), (1, 1));
     assert_eq!(cluster.node(0).stats().merges_refused, 1);
     assert!(!cluster.facts(0).iter().any(|fact| matches!(fact, Fact::PeerState { .. })));
+    let told = cluster.facts(1);
+    let is_refusal = |fact: &Fact| {
+        matches!(fact, Fact::SeedFailed { reason: StreamFailure::Refused(why), .. }
+            if why == "the merge was refused")
+    };
+    assert!(told.iter().any(is_refusal), "the joiner knows: {told:?}");
+    assert_eq!(cluster.node(1).seeds_waiting(), 1);
+}
+
+#[test]
+fn a_verdict_about_somebody_who_hung_up_changes_nothing() {
+    let mut cluster = Cluster::new(1, &still(asks_merges()));
+    let stream = push_join(&mut cluster, 50_000);
+    let asked = asked_merges(&mut cluster, 0);
+    let failed = rumormill::StreamInput::Failed;
+    cluster.act(0, |node, now| node.handle_stream(now, stream, failed)).unwrap();
+    assert_eq!(cluster.node(0).streams_open(), 0);
+    assert!(answer(&mut cluster, 0, asked[0].0, Verdict::Accept));
+    let stats = cluster.node(0).stats();
+    assert_eq!((stats.push_pulls_served, stats.merges_refused), (0, 0));
+    assert_eq!(cluster.node(0).live_members(), 1);
+}
+
+/// A stranger begins a join with an empty list, from this port.
+fn push_join(cluster: &mut Cluster, port: u16) -> rumormill::StreamId {
+    let stranger = SocketAddr::from(([10, 9, 9, 9], port));
+    let stream = cluster.act(0, |node, now| node.handle_accept(now, stranger)).unwrap();
+    let mut request = Vec::new();
+    let header =
+        rumormill::wire::message::PushPullHeader { nodes: 0, user_state_len: 0, join: true };
+    header.encode(&mut request).unwrap();
+    let input = rumormill::StreamInput::Bytes(&request);
+    cluster.act(0, |node, now| node.handle_stream(now, stream, input)).unwrap();
+    stream
 }
 
 #[test]
@@ -266,28 +307,28 @@ fn a_list_that_nobody_judges_in_time_is_dropped() {
     let mut cluster = Cluster::new(2, &config);
     cluster.act(1, |node, now| node.join(now, &[addr(0)]));
     cluster.run_for(4 * SECOND);
-    for index in 0..2 {
-        assert_eq!(cluster.node(index).live_members(), 1);
-        assert_eq!(cluster.node(index).stats().asks_expired, 1, "node {index}");
-    }
-    let told = cluster.facts(1);
-    let vetoed =
-        |fact: &Fact| matches!(fact, Fact::SeedFailed { reason: StreamFailure::Vetoed, .. });
-    assert!(told.iter().any(vetoed), "{told:?}");
+    assert_eq!([0, 1].map(|index| cluster.node(index).live_members()), [1, 1]);
+    assert_eq!(cluster.node(0).stats().asks_expired, 1);
+    let failed = |cluster: &mut Cluster, why| {
+        let told = cluster.facts(1);
+        let is_so = |fact: &Fact| matches!(fact, Fact::SeedFailed { reason, .. } if *reason == why);
+        assert!(told.iter().any(is_so), "{told:?}");
+    };
+    failed(&mut cluster, StreamFailure::TimedOut);
+    // The same on the side that joins, when the other one does not ask.
+    let lax = Params::try_from(Config { ask_merges: false, ..config }).unwrap();
+    cluster.act(0, |node, now| node.set_params(now, lax));
+    cluster.run_for(10 * SECOND);
+    assert!(cluster.node(1).stats().asks_expired > 0);
+    assert_eq!(cluster.node(1).live_members(), 1);
+    failed(&mut cluster, StreamFailure::Vetoed);
 }
 
 #[test]
 fn lists_that_wait_are_limited_per_address() {
     let mut cluster = Cluster::new(1, &still(asks_merges()));
     for index in 1..=6 {
-        let stranger = SocketAddr::from(([10, 9, 9, 9], 50_000 + index));
-        let stream = cluster.act(0, |node, now| node.handle_accept(now, stranger)).unwrap();
-        let mut request = Vec::new();
-        let header =
-            rumormill::wire::message::PushPullHeader { nodes: 0, user_state_len: 0, join: true };
-        header.encode(&mut request).unwrap();
-        let input = rumormill::StreamInput::Bytes(&request);
-        cluster.act(0, |node, now| node.handle_stream(now, stream, input)).unwrap();
+        push_join(&mut cluster, 50_000 + index);
     }
     assert_eq!(asked_merges(&mut cluster, 0).len(), 4);
     assert_eq!(cluster.node(0).stats().asks_dropped, 2);

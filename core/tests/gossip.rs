@@ -11,7 +11,7 @@ use rumormill::wire::Sink;
 use rumormill::wire::message::{Message, MessageType};
 use rumormill::wire::packet::{Checksum, PacketWriter};
 use rumormill::{
-    Cause, Channel, Config, Delivery, Fact, Incarnation, Key, Keyring, MemberState, Node,
+    Cause, Channel, Config, Delivery, Fact, Incarnation, Key, Keyring, MemberState, Mode, Node,
 };
 use util::{Accuse, Cluster, accusation, addr, alive, blob, name, parts, ping_from, still};
 
@@ -78,6 +78,77 @@ fn the_dead_count_in_the_size_of_the_cluster() {
         world.hear(0, 1, &alive(1, |alive| alive.incarnation = Incarnation(2)));
         let told = (0..20).filter(|_| !world.news(0, 1).is_empty()).count();
         assert_eq!(told, transmissions, "{others} others, {dead} of them dead");
+    }
+}
+
+/// Node 0 alone, gossiping to node 1 and to many more who are dead or suspect.
+fn beside_the_doubtful(mode: Mode, doubtful: Accuse) -> Cluster {
+    let config = Config {
+        gossip_interval: Some(10 * MILLI),
+        rumor_mode: mode,
+        neighbors: (1..=10).map(addr).collect(),
+        ..still(Config::lan())
+    };
+    let mut world = Cluster::new(1, &config);
+    for index in 1..=10 {
+        world.hear(0, index, &alive(index, |_| ()));
+    }
+    for index in 2..=10 {
+        world.hear(0, 1, &accusation(doubtful, index, 1, 1));
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.node(0).updates_waiting(), 0, "all older news was told");
+    world.sent.clear();
+    world
+}
+
+/// Copies for node 1 and for all others of the datagrams that hold something.
+fn copies(world: &mut Cluster, holds: impl Fn(&Message<'_>) -> bool) -> (usize, usize) {
+    world.run_for(SECOND);
+    let (mut living, mut others) = (0, 0);
+    for sent in &world.sent {
+        let copies = parts(&sent.bytes).iter().filter(|part| holds(part)).count();
+        *(if sent.to == addr(1) { &mut living } else { &mut others }) += copies;
+    }
+    world.sent.clear();
+    (living, others)
+}
+
+/// In memberlist they do, and most of what is sent once the cluster has shrunk reaches nobody.
+#[test]
+fn copies_for_the_dead_and_for_suspects_are_not_taken_from_the_living() {
+    for (mode, doubtful, live) in
+        [(Mode::Classic, Accuse::Dead, 2_u32), (Mode::Classic, Accuse::Suspect, 11)]
+    {
+        let mut world = beside_the_doubtful(mode, doubtful);
+        let what = format!("{mode:?}, {doubtful:?}");
+        let limit = 4 * (live.ilog10() as usize + 1);
+        world.act(0, |node, now| node.broadcast(now, Channel::BARE, b"news")).unwrap();
+        let (living, others) = copies(&mut world, |part| matches!(part, Message::User(_)));
+        assert_eq!(living, limit, "copies of a rumour, {what}");
+        assert!((1..=limit).contains(&others), "{others} copies of a rumour, {what}");
+
+        world.hear(0, 1, &alive(1, |alive| alive.incarnation = Incarnation(2)));
+        let (living, others) = copies(&mut world, |part| matches!(part, Message::Alive(_)));
+        assert_eq!(living, 8, "copies of an update, {what}");
+        assert!((1..=8).contains(&others), "{others} copies of an update, {what}");
+
+        world.act(0, Node::leave);
+        let (living, others) = copies(&mut world, |part| matches!(part, Message::Dead(_)));
+        assert_eq!(living, 8, "copies of a goodbye, {what}");
+        assert!((1..=8).contains(&others), "{others} copies of a goodbye, {what}");
+        let is_over = world.facts(0).iter().any(|fact| matches!(fact, Fact::LeaveDone));
+        assert!(is_over, "{what}");
+    }
+}
+
+#[test]
+fn the_thesis_modes_count_all_copies_alike() {
+    for mode in [Mode::ThesisClassic, Mode::ThesisMatching] {
+        let mut world = beside_the_doubtful(mode, Accuse::Dead);
+        world.act(0, |node, now| node.broadcast(now, Channel::BARE, b"news")).unwrap();
+        let (living, others) = copies(&mut world, |part| matches!(part, Message::User(_)));
+        assert_eq!(living + others, 4, "{mode:?}");
     }
 }
 

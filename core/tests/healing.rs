@@ -6,7 +6,7 @@ mod util;
 
 use std::time::Duration;
 
-use rumormill::{Channel, Config, Fact, MemberState};
+use rumormill::{Channel, Config, Fact, MemberState, Node};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ fn without_healing_a_long_partition_stays() {
 #[test]
 fn whoever_said_goodbye_is_left_alone() {
     let mut cluster = Cluster::joined(3, &Config::lan());
-    cluster.act(2, rumormill::Node::leave);
+    cluster.act(2, Node::leave);
     cluster.run_for(10 * SECOND);
     cluster.crash(2);
     cluster.run_for(300 * SECOND);
@@ -69,7 +69,7 @@ fn seeds_are_tried_again_when_they_are_no_members() {
     cluster.act(1, |node, now| node.join(now, &[addr(0)]));
     cluster.run_for(SECOND);
     assert!(all_see(&cluster, 2));
-    cluster.act(0, rumormill::Node::leave);
+    cluster.act(0, Node::leave);
     cluster.run_for(10 * SECOND);
     cluster.crash(0);
     cluster.run_for(300 * SECOND);
@@ -91,6 +91,27 @@ fn a_node_that_stood_still_condemns_nobody_and_survives() {
         }
         assert!(cluster.run_until(90 * SECOND, |cluster| all_see(cluster, SIZE)), "{stood} s");
     }
+}
+
+/// The timers run before what has come meanwhile is read.
+#[test]
+fn a_probe_that_was_to_fail_next_does_not_fail_at_the_moment_of_waking() {
+    let config = Config { probe_interval: Some(SECOND), ..util::still(Config::lan()) };
+    let mut cluster = Cluster::new(2, &config);
+    cluster.join_pairwise();
+    cluster.run_for(5 * SECOND);
+    let probes = |cluster: &Cluster| cluster.node(0).stats().probes;
+    let before = probes(&cluster);
+    cluster.latency = 300 * SECOND / 1_000;
+    assert!(cluster.run_until(2 * SECOND, |cluster| probes(cluster) > before));
+    // The answer is on its way, and the probe's end comes next.
+    cluster.run_for(550 * SECOND / 1_000);
+    cluster.now += 5 * SECOND;
+    cluster.act(0, Node::handle_tick);
+    assert_eq!(cluster.node(0).stats().pauses, 1);
+    cluster.run_for(SECOND);
+    let told = cluster.facts(0);
+    assert!(!told.iter().any(|fact| matches!(fact, Fact::Suspected { .. })), "{told:?}");
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn a_node_that_leaves_does_not_refute_and_starts_nothing_new() {
 
 #[test]
 fn a_node_that_left_still_answers_and_outlives_its_own_reaping() {
-    let mut cluster = Cluster::joined(3, &Config::lan());
+    let config = Config { remember_dead: Duration::ZERO, ..Config::lan() };
+    let mut cluster = Cluster::joined(3, &config);
     cluster.act(2, Node::leave);
     cluster.run_for(200 * SECOND);
     assert_eq!(cluster.node(2).local().state, MemberState::Left);

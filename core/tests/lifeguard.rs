@@ -304,3 +304,15 @@ fn a_confirmation_is_passed_on_while_it_counts() {
     confirm(&mut world, 2);
     assert!(world.news(0, 2).is_empty(), "both were counted before");
 }
+
+#[test]
+fn a_confirmation_by_the_dead_does_not_count() {
+    for (state, millis) in [(Accuse::Suspect, 7_500), (Accuse::Dead, 10_000)] {
+        let mut world = accused(6);
+        let start = world.now;
+        world.hear(0, 4, &accusation(state, 3, 4, 1));
+        confirm(&mut world, 3);
+        assert!(world.run_until(20_000 * MILLI, is_dead));
+        assert_eq!(world.now.saturating_since(start).as_millis(), millis);
+    }
+}

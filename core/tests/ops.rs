@@ -10,7 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumormill::wire::message::{Message, Ping, Source};
 use rumormill::wire::msgpack::Blob;
-use rumormill::{ACK_PAYLOAD_MAX, Cause, Config, Fact, Member, MemberState, SeqNo};
+use rumormill::{
+    ACK_PAYLOAD_MAX, Cause, Channel, Config, Delivery, Fact, Member, MemberState, Node, Reach,
+    SeqNo,
+};
 use util::{Cluster, addr, encoded, name, parts};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -46,6 +49,58 @@ fn a_member_that_only_streams_reach_stays_alive_and_is_told_of() {
     assert!(
         told.iter().any(|fact| matches!(fact, Fact::DatagramsLost { name: n } if *n == name(1)))
     );
+    assert_eq!(reaches(&told), [Reach::StreamsOnly], "once");
+    assert_eq!(member(&cluster, 0, 1).reach, Reach::StreamsOnly);
+    cluster.heal();
+    let is_well = |cluster: &Cluster| member(cluster, 0, 1).reach == Reach::Both;
+    assert!(cluster.run_until(5 * SECOND, is_well));
+    assert_eq!(reaches(&cluster.facts(0)), [Reach::Both]);
+}
+
+fn reaches(facts: &[Fact]) -> Vec<Reach> {
+    let reach = |fact: &Fact| match fact {
+        Fact::ReachChanged { reach, .. } => Some(*reach),
+        _ => None,
+    };
+    facts.iter().filter_map(reach).collect()
+}
+
+#[test]
+fn a_member_that_no_stream_reaches_is_told_of_after_two_and_cleared_by_one() {
+    let config = Config { push_pull_interval: Some(2 * SECOND), ..Config::lan() };
+    let mut cluster = Cluster::joined(2, &config);
+    cluster.run_for(SECOND);
+    cluster.facts(0);
+    cluster.cut_streams(0, 1);
+    let is_found = |cluster: &Cluster| member(cluster, 0, 1).reach == Reach::DatagramsOnly;
+    assert!(cluster.run_until(60 * SECOND, is_found));
+    assert!(cluster.node(0).stats().streams_failed >= 2);
+    cluster.run_for(60 * SECOND);
+    assert_eq!(reaches(&cluster.facts(0)), [Reach::DatagramsOnly]);
+    assert_eq!(cluster.state(0, 1), Some(MemberState::Alive));
+    assert_eq!(member(&cluster, 1, 0).reach, Reach::Both, "the other way is open");
+    cluster.heal();
+    let is_well = |cluster: &Cluster| member(cluster, 0, 1).reach == Reach::Both;
+    assert!(cluster.run_until(5 * SECOND, is_well), "each probe asks");
+    assert_eq!(reaches(&cluster.facts(0)), [Reach::Both]);
+}
+
+#[test]
+fn one_call_that_is_not_taken_is_forgiven() {
+    let config = Config { push_pull_interval: None, ..Config::lan() };
+    let mut cluster = Cluster::joined(2, &config);
+    cluster.cut_streams(0, 1);
+    cluster.facts(0);
+    let send =
+        |node: &mut Node, now| node.send(now, &name(1), Channel(1), b"x", Delivery::Reliable);
+    cluster.act(0, send).unwrap();
+    assert!(cluster.run_until(15 * SECOND, |cluster| cluster.node(0).streams_open() == 0));
+    let before = cluster.node(0).stats().streams;
+    cluster.heal();
+    cluster.run_for(3 * SECOND);
+    let asked = cluster.node(0).stats().streams - before;
+    assert_eq!(asked, 1, "one probe asked over a stream too, and got an answer");
+    assert!(reaches(&cluster.facts(0)).is_empty());
 }
 
 #[test]

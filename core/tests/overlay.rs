@@ -370,3 +370,21 @@ fn a_tenth_of_the_datagrams_lost_costs_nobody_a_rumour() {
         assert_eq!(reached[&vec![b'n', round]].len(), 31, "{round}");
     }
 }
+
+#[test]
+fn repair_learns_to_wait_for_a_list_that_is_merely_long() {
+    // A second and a half from end to end, and digests every 200 ms.
+    let graph = bus(16);
+    let mut cluster = settled(&graph, |_, _| ());
+    cluster.latency = Duration::from_millis(100);
+    for round in 0..6_u8 {
+        say(&mut cluster, 0, &[round]);
+        cluster.run_for(8 * SECOND);
+    }
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(Duration::from_millis(1_499));
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 14, "along the list");
+    cluster.run_for(8 * SECOND);
+    assert_eq!((receipts(&mut cluster).len(), copies(&cluster)), (1, 15));
+}

@@ -318,7 +318,8 @@ fn an_unmatched_ack_changes_nothing() {
 
 #[test]
 fn the_dead_are_forgotten_after_a_while_and_may_come_back() {
-    let mut cluster = Cluster::joined(3, &Config::lan());
+    let config = Config { remember_dead: 60 * SECOND, ..Config::lan() };
+    let mut cluster = Cluster::joined(3, &config);
     cluster.crash(2);
     assert!(cluster.run_until(300 * SECOND, |cluster| {
         (0..2).all(|index| cluster.state(index, 2).is_none())

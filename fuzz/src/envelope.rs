@@ -71,7 +71,7 @@ fn codec(user: &[u8]) {
 
 const fn known_flags(envelope: &Envelope<'_>) -> u8 {
     match envelope {
-        Envelope::Control(Control::IHave { .. }) => 3,
+        Envelope::Control(Control::IHave { .. }) => 7,
         Envelope::Data(_)
         | Envelope::Control(
             Control::Graft { .. } | Control::Digest { .. } | Control::Pull { .. },

@@ -1,23 +1,21 @@
 //! The command line: what can be said, and what it means.
 
+mod experiment;
 mod node;
 mod operate;
+mod plumtree;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kv_demo::config::{self, Mode, Overrides, Phase, Preset, SeedAddr};
-use kv_demo::experiment::{
-    Continue, Delay, HostSpec, HostsPlan, Keep, LAUNCHER_DEFAULT, Options, Place, WorldPlan,
-};
+use kv_demo::config::{self, Overrides, Phase, SeedAddr};
+use kv_demo::experiment::{HostSpec, HostsPlan, LAUNCHER_DEFAULT};
 use kv_demo::members::MembersFormat;
-use kv_demo::metrics::Runtime;
-use kv_demo::topology::{DIM_MAX, Topology};
-use kv_demo::trace::TraceFormat;
-use rumormill_sim::Ratio;
+use kv_demo::topology::{DIM_MAX, Graph, Source, SourceError};
 
+pub(crate) use experiment::{CalibrateArgs, ExperimentArgs, ExperimentCommand};
 pub(crate) use node::NodeArgs;
 pub(crate) use operate::{JoinArgs, KeysArgs, LeaveArgs};
 
@@ -167,6 +165,32 @@ pub(crate) struct KnobArgs {
     /// the preset's]
     #[arg(long)]
     phase: Option<Phase>,
+    /// Mode matching: where its links come from; static, which are those of the topology or of
+    /// --neighbor
+    #[arg(long, default_value = "static", hide_default_value = true)]
+    overlay: Links,
+    /// Mode matching: whether rumours are forwarded the moment they arrive; off, ticks send
+    /// them, and nothing is pruned unless --prune says so
+    #[arg(long, value_name = "on|off")]
+    immediate: Option<Switch>,
+    /// Mode matching: whether links that bring duplicates carry ids only from then on, so that a
+    /// tree remains
+    #[arg(long, value_name = "on|off")]
+    prune: Option<Switch>,
+    /// Mode matching: whether nodes tell each other what they have, and ask for what they lack
+    #[arg(long, value_name = "on|off")]
+    repair: Option<Switch>,
+    /// Mode matching: whether links computed from the members keep the cluster connected when
+    /// others die
+    #[arg(long, value_name = "on|off")]
+    floor: Option<Switch>,
+}
+
+/// Where links come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Links {
+    /// A list that does not change.
+    Static,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -178,12 +202,18 @@ enum Switch {
 impl KnobArgs {
     /// These over those of a file.
     fn over(&self, file: Overrides) -> Overrides {
+        let Links::Static = self.overlay;
+        let is_on = |switch: Option<Switch>| switch.map(|switch| switch == Switch::On);
         Overrides {
             gossip_interval_ms: self.interval.or(file.gossip_interval_ms),
             fanout: self.fanout.or(file.fanout),
             retransmit_mult: self.retransmit.or(file.retransmit_mult),
-            piggyback: self.piggyback.map(|switch| switch == Switch::On).or(file.piggyback),
+            piggyback: is_on(self.piggyback).or(file.piggyback),
             phase: self.phase.or(file.phase),
+            immediate: is_on(self.immediate).or(file.immediate),
+            prune: is_on(self.prune).or(file.prune),
+            repair: is_on(self.repair).or(file.repair),
+            floor: is_on(self.floor).or(file.floor),
             ..file
         }
     }
@@ -204,11 +234,18 @@ pub(crate) struct MembersArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TopologyArgs {
-    /// The graph
-    pub(crate) topology: Topology,
+    /// The graph: bus, ring, hypercube, random-regular[:LINKS], geometric, full, or file:PATH with a
+    /// link per line
+    topology: Source,
     /// Its dimension: 2^D nodes
-    #[arg(long, value_name = "D")]
-    pub(crate) dim: u32,
+    #[arg(long, value_name = "D", conflicts_with = "nodes")]
+    dim: Option<u32>,
+    /// How many nodes it has
+    #[arg(long, value_name = "N")]
+    nodes: Option<usize>,
+    /// What decides about a graph that is drawn
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
     /// The hosts that share the nodes
     #[arg(long, value_name = "IP,...", value_delimiter = ',', default_value = "127.0.0.1")]
     pub(crate) hosts: Vec<IpAddr>,
@@ -223,141 +260,23 @@ pub(crate) struct TopologyArgs {
     pub(crate) http_port: Option<u16>,
 }
 
+impl TopologyArgs {
+    /// The graph that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`].
+    pub(crate) fn graph(&self) -> Result<Graph, SourceError> {
+        self.topology.graph(self.dim, self.nodes, self.seed)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// For people.
     Table,
     /// For programs: one JSON object.
     Json,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct ExperimentArgs {
-    #[command(subcommand)]
-    pub(crate) calibrate: Option<ExperimentCommand>,
-    /// The graph; several are separated by commas [default: hypercube, with --suite all]
-    #[arg(long, value_delimiter = ',')]
-    topology: Vec<Topology>,
-    /// Its dimension: 2^D nodes; several are separated by commas [default: 4, with --quick 3, with
-    /// --suite 2 to 10]
-    #[arg(long, value_name = "D", value_delimiter = ',', value_parser = dimension())]
-    dim: Vec<u32>,
-    /// The modes to compare [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    modes: Vec<Mode>,
-    /// How often each [default: 3, with --quick 1, with --suite 20]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: Option<u32>,
-    /// Where the numbers come from: the thesis', those of the document before it (seed), or
-    /// memberlist's
-    #[arg(long, alias = "profile", default_value = "thesis")]
-    preset: Preset,
-    #[command(flatten)]
-    knobs: KnobArgs,
-    /// Count copies for this long after the creation [default: the preset's, for thesis D seconds]
-    #[arg(long, value_name = "TIME", value_parser = parse_millis)]
-    window: Option<u32>,
-    /// Wait this long for the last receipt
-    #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20s")]
-    horizon: u32,
-    /// Time between the starts of two nodes; where ticks count from the start, as memberlist's do,
-    /// it is their phase. Without effect with --phase aligned
-    #[arg(long, value_name = "TIME", value_parser = parse_millis, default_value = "20ms")]
-    spacing: u32,
-    #[command(flatten)]
-    hosts: HostsArgs,
-    /// Write the key no earlier than this after the first start. Probes count from the start too:
-    /// it decides whether some fall into the window
-    #[arg(long, value_name = "TIME", value_parser = parse_pause, default_value = "0")]
-    warm_up: u32,
-    /// Rounds of the bare flood that shows the floor of this machine; 0 leaves it out. In virtual
-    /// time the floor is computed
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    calibrate_rounds: u32,
-    /// Form of the traces; `thesis` is what the original's scripts read
-    #[arg(long, default_value = "json")]
-    trace_format: TraceFormat,
-    /// What the nodes are: processes with sockets, or machines in the simulator's virtual time
-    /// [default: udp, with --suite sim]
-    #[arg(long)]
-    runtime: Option<Runtime>,
-    /// Virtual time only: where all chance comes from; the same seed gives the same results
-    /// [default: 1]
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-    /// Virtual time only: how long datagrams travel, none, uniform:MS or thesis (25 ms inside and
-    /// 250 ms between four contiguous groups)
-    #[arg(long, value_name = "DELAY", default_value = "none")]
-    delay: Delay,
-    /// Virtual time only: share of datagrams that are lost from the key's creation on, such as 5%
-    #[arg(long, value_name = "P", default_value = "0")]
-    loss: Ratio,
-    /// Run everything that the original's batch script ran; what is finished in --out already is
-    /// not run again
-    #[arg(long)]
-    suite: Option<Suite>,
-    /// Go on with the experiment in --out where it was interrupted
-    #[arg(long, requires = "out")]
-    resume: bool,
-    /// What remains of each run: its traces, or the figures made of them [default: traces, with
-    /// --suite figures]
-    #[arg(long, value_name = "WHAT")]
-    keep: Option<Keep>,
-    /// Where everything goes [default: out/N, the first that is free; with --suite out/suite]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// How to print the results
-    #[arg(long, default_value = "table")]
-    pub(crate) format: OutputFormat,
-    /// A small and fast one: 8 nodes, one repeat
-    #[arg(long)]
-    quick: bool,
-    /// Open the page when all is done
-    #[arg(long)]
-    pub(crate) open: bool,
-}
-
-/// A list of runs with a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Suite {
-    /// Bus, ring and hypercube of 4 to 1024 nodes.
-    Thesis,
-}
-
-/// Flags of an experiment that do not go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WrongPlace {
-    /// Only the simulator can obey it.
-    #[error("{0} is for virtual time only: add --runtime sim, or leave it out")]
-    NotForProcesses(&'static str),
-    /// Virtual time passes on one host.
-    #[error("--hosts is for processes: add --runtime udp, or leave it out")]
-    NotForWorlds,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ExperimentCommand {
-    /// Measure the floor of this machine: the same processes, a bare UDP flood, nothing else.
-    Calibrate(CalibrateArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CalibrateArgs {
-    /// The graph
-    #[arg(long, default_value = "hypercube")]
-    pub(crate) topology: Topology,
-    /// Its dimension: 2^D nodes
-    #[arg(long, value_name = "D", default_value_t = 4, value_parser = dimension())]
-    pub(crate) dim: u32,
-    /// Floods
-    #[arg(long, value_name = "R", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) repeat: u32,
-    #[command(flatten)]
-    pub(crate) hosts: HostsArgs,
-    /// How to print
-    #[arg(long, default_value = "table")]
-    pub(crate) format: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -373,88 +292,6 @@ pub(crate) struct ReportArgs {
     /// How to print the results
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
-}
-
-impl ExperimentArgs {
-    /// What is to be run.
-    ///
-    /// # Errors
-    ///
-    /// [`WrongPlace`] for a flag that the nodes, being where they are, cannot obey.
-    pub(crate) fn options(&self) -> Result<Options, WrongPlace> {
-        let place = self.place()?;
-        let is_suite = self.suite.is_some();
-        let (topologies, dims, repeats) = match (self.suite, self.quick) {
-            (Some(Suite::Thesis), _) => (Topology::ALL.to_vec(), (2..=10).collect(), 20),
-            (None, true) => (vec![Topology::Hypercube], vec![3], 1),
-            (None, false) => (vec![Topology::Hypercube], vec![4], 3),
-        };
-        let (keep, go_on) = match (is_suite, self.resume) {
-            (true, _) => (Keep::Figures, Continue::Finished),
-            (false, true) => (Keep::Traces, Continue::Finished),
-            (false, false) => (Keep::Traces, Continue::Never),
-        };
-        let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
-        let overrides = self.knobs.over(Overrides::default());
-        Ok(Options {
-            topologies: given_or(&self.topology, &topologies),
-            dims: given_or(&self.dim, &dims),
-            modes: given_or(&self.modes, &Mode::ALL),
-            repeats: self.repeat.unwrap_or(repeats),
-            preset: self.preset,
-            overrides,
-            override_words: overrides.words(),
-            window_ms: self.window.map(u64::from),
-            horizon_ms: self.horizon.into(),
-            spacing_ms: self.spacing.into(),
-            warm_up_ms: self.warm_up.into(),
-            calibrate_rounds: self.calibrate_rounds,
-            trace_format: self.trace_format,
-            place,
-            keep: self.keep.unwrap_or(keep),
-            go_on,
-            out: self.out.clone().unwrap_or_else(out),
-            hosts: self.hosts.plan(),
-        })
-    }
-
-    fn place(&self) -> Result<Place, WrongPlace> {
-        let runtime = self.runtime.unwrap_or(match self.suite {
-            Some(_) => Runtime::Sim,
-            None => Runtime::Udp,
-        });
-        let loss_ppm = self.loss.as_per_million();
-        match runtime {
-            Runtime::Sim if self.hosts.plan().is_some() => Err(WrongPlace::NotForWorlds),
-            Runtime::Sim => {
-                let world = WorldPlan { seed: self.seed.unwrap_or(1), delay: self.delay, loss_ppm };
-                Ok(Place::World(world))
-            }
-            Runtime::Udp if self.seed.is_some() => Err(WrongPlace::NotForProcesses("--seed")),
-            Runtime::Udp if self.delay != Delay::None => {
-                Err(WrongPlace::NotForProcesses("--delay"))
-            }
-            Runtime::Udp if loss_ppm != 0 => Err(WrongPlace::NotForProcesses("--loss")),
-            Runtime::Udp => Ok(Place::Processes),
-        }
-    }
-}
-
-/// What was given, each thing once, or the default.
-fn given_or<T: Copy + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
-    let mut things = Vec::new();
-    for &thing in if given.is_empty() { default } else { given } {
-        if !things.contains(&thing) {
-            things.push(thing);
-        }
-    }
-    things
-}
-
-/// The first folder `out/N` that does not exist: no experiment overwrites another.
-fn free_dir() -> PathBuf {
-    let dirs = (1_u32..).map(|number| PathBuf::from("out").join(number.to_string()));
-    dirs.into_iter().find(|dir| !dir.exists()).unwrap_or_else(|| PathBuf::from("out"))
 }
 
 /// From a link between two nodes to the largest cube that files can describe.
@@ -522,13 +359,17 @@ mod tests {
     #[test]
     fn knobs_travel_to_the_nodes_of_an_experiment_unchanged() {
         let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off \
-                    --phase random";
+                    --phase random --overlay static --immediate on --prune off --repair off \
+                    --floor off";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Experiment(args) = cli.command else { panic!("an experiment") };
         let options = args.options().unwrap();
         let node = format!("kv-demo node {}", options.override_words.join(" "));
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));
+        let Overrides { immediate, prune, repair, floor, .. } = options.overrides;
+        assert_eq!((immediate, prune), (Some(true), Some(false)));
+        assert_eq!((repair, floor), (Some(false), Some(false)));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod operate;
 pub mod page;
 pub mod peer;
 pub mod plot;
+pub mod plumtree;
 pub mod replica;
 pub mod report;
 pub mod resolve;

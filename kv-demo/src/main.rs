@@ -15,7 +15,7 @@ use kv_demo::keys;
 use kv_demo::members::{self, Door};
 use kv_demo::node::{self, Control};
 use kv_demo::report::Results;
-use kv_demo::topology::{Plan, Ports, to_ini, to_toml};
+use kv_demo::topology::{self, Plan, Ports, to_ini, to_toml};
 use tracing_subscriber::EnvFilter;
 
 use cli::{
@@ -92,7 +92,7 @@ fn print_key() -> Outcome {
 
 fn print_topology(args: &TopologyArgs) -> Outcome {
     let ports = Ports { gossip: args.port, http: args.http_port };
-    let plan = Plan::new(args.topology, args.dim, &args.hosts, ports)?;
+    let plan = Plan::of(&args.graph()?, &args.hosts, ports)?;
     let text = match args.format {
         kv_demo::config::Format::Ini => to_ini(&plan),
         kv_demo::config::Format::Toml => to_toml(&plan),
@@ -107,6 +107,9 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
     if let Some(ExperimentCommand::Calibrate(args)) = &args.calibrate {
         return calibrate(&program, args);
     }
+    if let Some(ExperimentCommand::Plumtree(args)) = &args.calibrate {
+        return args.run();
+    }
     let options = args.options()?;
     let results = experiment::run_all(&program, &options)?;
     let page = Page { file: options.out.join(PAGE_NAME), then: args.open.into() };
@@ -115,15 +118,16 @@ fn run_experiment(args: &ExperimentArgs) -> Outcome {
 
 fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
     let hosts = args.hosts.plan();
-    let found =
-        experiment::calibrate(program, hosts.as_ref(), args.topology, args.dim, args.repeat)?;
+    let graph = args.graph()?;
+    let found = experiment::calibrate(program, hosts.as_ref(), &graph, args.repeat)?;
     let statistics: kv_demo::summary::Statistics = found.rounds_ms.iter().copied().collect();
     let mut out = io::stdout().lock();
     match args.format {
         OutputFormat::Json => {
             let object = serde_json::json!({
-                "topology": found.topology,
-                "dim": found.dim,
+                "topology": graph.topology(),
+                "dim": graph.dim(),
+                "nodes": graph.nodes(),
                 "rounds": found.rounds_ms.len(),
                 "incomplete": found.incomplete,
                 "median_ms": statistics.median(),
@@ -136,9 +140,8 @@ fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
             let number = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
             writeln!(
                 out,
-                "a bare flood of {}-{} takes {} ms {} (median of {}; mean {}, std {}; {} lost)",
-                found.topology,
-                found.dim,
+                "a bare flood of {} takes {} ms {} (median of {}; mean {}, std {}; {} lost)",
+                topology::stem(graph.topology(), graph.nodes()),
                 number(statistics.median()),
                 if hosts.is_some() { "between these hosts" } else { "here" },
                 found.rounds_ms.len(),

@@ -237,7 +237,7 @@ pub fn watch(door: &Door, format: MembersFormat, out: &mut impl Write) -> Result
 fn table(view: &MembersView) -> String {
     let mut table = Table::new();
     table.load_style(STYLE);
-    table.set_header(["member", "address", "state", "for", "incarnation", "speaks"]);
+    table.set_header(["member", "address", "state", "for", "incarnation", "reached by", "speaks"]);
     for member in &view.members {
         let own = if member.name == view.node { " (asked)" } else { "" };
         table.add_row([
@@ -246,6 +246,7 @@ fn table(view: &MembersView) -> String {
             member.state.clone(),
             span(member.since_ms),
             member.incarnation.to_string(),
+            member.reach.clone(),
             if member.rumormill { "rumormill" } else { "memberlist" }.to_owned(),
         ]);
     }
@@ -292,6 +293,7 @@ mod tests {
             since_ms: 61_000,
             incarnation: 7,
             versions: [1, 5, 2, 0, 0, 0],
+            reach: rumormill::Reach::DatagramsOnly.to_string(),
             rumormill,
             meta: String::new(),
         };
@@ -306,6 +308,7 @@ mod tests {
         let table = table(&view);
         assert!(table.contains("a (asked)") && table.contains("61 s"), "{table}");
         assert!(table.contains("suspect") && table.contains("memberlist"), "{table}");
+        assert!(table.contains("datagrams only"), "{table}");
         assert!(table.contains("2 live, 1 seed(s) not reached yet"), "{table}");
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use bytes::Bytes;
-use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId};
+use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId, Stats};
 
 use crate::config::Mode;
 use crate::replica::{Replica, WriteError};
@@ -48,6 +48,7 @@ pub struct Peer<W: Write> {
     replica: Replica,
     trace: Option<TraceWriter<W>>,
     complaints: Throttle,
+    created: Option<RumorTag>,
 }
 
 /// Lets one complaint a second through and counts the others: peers decide how many there are.
@@ -77,15 +78,36 @@ impl<W: Write> Peer<W> {
     /// An empty replica; it belongs to nobody until [`adopt`](Self::adopt).
     #[must_use]
     pub fn new(mode: Mode, trace: Option<TraceWriter<W>>) -> Self {
-        Self { mode, replica: Replica::new(mode, b""), trace, complaints: Throttle::default() }
+        let (replica, complaints) = (Replica::new(mode, b""), Throttle::default());
+        Self { mode, replica, trace, complaints, created: None }
     }
 
     /// Tells whose replica it is, and begins the trace under a label.
     pub fn adopt(&mut self, wall: Wall, node: &Node, label: &str) {
-        let (mode, local) = (self.mode, node.local());
-        self.replica = Replica::new(mode, local.name.as_bytes());
-        let (node, addr) = (label.to_owned(), local.addr);
+        self.belong_to(node);
+        let (mode, node, addr) = (self.mode, label.to_owned(), node.local().addr);
         self.record(&Event::Node { t: wall.0, node, addr, mode }, None);
+    }
+
+    /// Tells whose replica it is in a later life of its node, whose trace goes on.
+    pub fn adopt_again(&mut self, wall: Wall, node: &Node) {
+        self.belong_to(node);
+        self.mark(wall, node);
+    }
+
+    fn belong_to(&mut self, node: &Node) {
+        self.replica = Replica::new(self.mode, node.local().name.as_bytes());
+    }
+
+    /// Writes down that the measuring begins.
+    pub fn mark(&mut self, wall: Wall, node: &Node) {
+        self.record(&Event::Mark { t: wall.0, counters: counters(node) }, None);
+    }
+
+    /// The rumour that [`write`](Self::write) started last.
+    #[must_use]
+    pub const fn created(&self) -> Option<RumorTag> {
+        self.created
     }
 
     /// The replica.
@@ -127,6 +149,7 @@ impl<W: Write> Peer<W> {
         })?;
         let thesis_id = write.thesis_id.map(|id| id.0);
         self.record(&Event::Create { t: wall.0, id: tag(&id) }, thesis_id);
+        self.created = Some(tag(&id));
         self.replica.commit(write)
     }
 
@@ -221,12 +244,33 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("rumor_copies_tick", stats.rumor_copies_tick),
         ("rumor_copies_forwarded", stats.rumor_copies_forwarded),
         ("rumor_copies_piggybacked", stats.rumor_copies_piggybacked),
+        ("rumor_copies_grafted", stats.rumor_copies_grafted),
+        ("rumor_copies_pulled", stats.rumor_copies_pulled),
         ("rumors_dropped", stats.rumors_dropped),
+        ("control_sent", stats.control_sent),
+        ("control_bytes_sent", stats.control_bytes_sent),
+        ("eager_flips", stats.eager_flips),
+        ("grafts_sent", stats.grafts_sent),
+        ("prunes_sent", stats.prunes_sent),
         ("probes_failed", stats.probes_failed),
         ("refutations", stats.refutations),
         ("lag_max_us", u64::try_from(stats.lag_max.as_micros()).unwrap_or(u64::MAX)),
     ];
-    counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let counters = counters.into_iter().chain(tree_counters(stats));
+    counters.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What the core counts about links that carry copies or ids.
+const fn tree_counters(stats: &Stats) -> [(&'static str, u64); 7] {
+    [
+        ("rumor_copies_grafted", stats.rumor_copies_grafted),
+        ("rumor_copies_pulled", stats.rumor_copies_pulled),
+        ("control_sent", stats.control_sent),
+        ("control_bytes_sent", stats.control_bytes_sent),
+        ("eager_flips", stats.eager_flips),
+        ("grafts_sent", stats.grafts_sent),
+        ("prunes_sent", stats.prunes_sent),
+    ]
 }
 
 const fn why(cause: Cause) -> Why {
@@ -244,7 +288,9 @@ const fn why(cause: Cause) -> Why {
     }
 }
 
-fn tag(id: &RumorId) -> RumorTag {
+/// What a rumour is called in traces.
+#[must_use]
+pub fn tag(id: &RumorId) -> RumorTag {
     RumorTag(id.short().0)
 }
 

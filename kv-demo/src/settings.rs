@@ -72,6 +72,8 @@ pub fn base(preset: Preset) -> Config {
             push_pull_interval: None,
             heal_interval: None,
             stagger: Stagger::Start,
+            // A bus of 1024 over the thesis' links takes 26 s, and repair must not outrun it.
+            payload_cache_for: Duration::from_secs(60),
             ..Config::wan()
         },
         // The numbers of the README that the project started from.
@@ -92,7 +94,7 @@ pub fn base(preset: Preset) -> Config {
 pub fn window_ms(preset: Preset, topology: Topology, dim: u32) -> u64 {
     match (preset, topology) {
         (Preset::Seed, Topology::Bus | Topology::Ring) => 1_000,
-        (Preset::Seed, Topology::Hypercube) => match dim {
+        (Preset::Seed, _) => match dim {
             0..=2 => 200,
             3 => 500,
             4 => 1_000,
@@ -146,6 +148,22 @@ fn apply(overrides: &Overrides, config: &mut Config) {
     }
     if let Some(interval) = overrides.push_pull_interval_ms {
         config.push_pull_interval = (interval > 0).then(|| millis(interval));
+    }
+    apply_switches(overrides, config);
+}
+
+/// What the switches of mode `matching` mean to the core.
+fn apply_switches(overrides: &Overrides, config: &mut Config) {
+    let Overrides { immediate, prune, repair, floor, .. } = *overrides;
+    if let Some(is_on) = immediate {
+        config.immediate = is_on;
+        // Trees need it: whoever wants neither says so once.
+        config.prune &= is_on;
+    }
+    config.prune = prune.unwrap_or(config.prune);
+    config.floor = floor.unwrap_or(config.floor);
+    if let Some(is_on) = repair {
+        config.repair = is_on.then(|| config.repair.unwrap_or_default());
     }
 }
 
@@ -207,6 +225,30 @@ mod tests {
         assert_eq!(config.probe_timeout, Duration::from_millis(150));
         assert_eq!(config.push_pull_interval, None);
         assert!(Params::try_from(config).is_ok());
+    }
+
+    #[test]
+    fn switches_turn_the_parts_of_matching_off_and_on() {
+        let config = |overrides| Settings { overrides, ..settings(Preset::Lan) }.config();
+        let none = Overrides::default();
+        let given = |is_on| Overrides {
+            immediate: Some(is_on),
+            prune: Some(is_on),
+            repair: Some(is_on),
+            floor: Some(is_on),
+            ..none
+        };
+        let parts = |config: Config| {
+            (config.immediate, config.prune, config.repair.is_some(), config.floor)
+        };
+        assert_eq!(parts(config(none)), (true, true, true, true));
+        assert_eq!(parts(config(given(true))), (true, true, true, true));
+        assert_eq!(parts(config(given(false))), (false, false, false, false));
+        let at_ticks = config(Overrides { immediate: Some(false), ..none });
+        assert_eq!(parts(at_ticks.clone()), (false, false, true, true));
+        assert!(Params::try_from(at_ticks).is_ok(), "trees need what was switched off");
+        let alone = config(Overrides { repair: Some(false), ..none });
+        assert_eq!(parts(alone), (true, true, false, true));
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //! time.
 
 use core::net::SocketAddr;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use rumormill::{Datagram, Event, Fact, Instant, Node};
 use rumormill_sim::{App, Ctl};
 
-use crate::peer::{Arrival, Peer, Wall};
+use crate::peer::{self, Arrival, Peer, Wall};
 use crate::replica::{CHANNEL, WriteError};
 use crate::store::Version;
+use crate::trace::RumorTag;
 
 /// The wall clock of every world starts here: 2023-11-14T22:13:20Z.
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
@@ -18,14 +20,14 @@ const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 #[derive(Debug)]
 pub struct SimNode {
     peer: Peer<Vec<u8>>,
-    has_rumor: bool,
+    rumors: BTreeSet<RumorTag>,
 }
 
 impl SimNode {
     /// A node around an empty replica.
     #[must_use]
     pub const fn new(peer: Peer<Vec<u8>>) -> Self {
-        Self { peer, has_rumor: false }
+        Self { peer, rumors: BTreeSet::new() }
     }
 
     /// Its replica.
@@ -34,10 +36,26 @@ impl SimNode {
         &self.peer
     }
 
-    /// Whether it started or received any rumour.
+    /// Whether it started or received a rumour.
     #[must_use]
-    pub const fn has_rumor(&self) -> bool {
-        self.has_rumor
+    pub fn has(&self, rumor: RumorTag) -> bool {
+        self.rumors.contains(&rumor)
+    }
+
+    /// Writes down that the measuring begins.
+    pub fn mark(&mut self, now: Instant, node: &Node) {
+        self.peer.mark(wall(now), node);
+    }
+
+    /// Goes on with the trace in another life of the node; call it once, when that has started.
+    pub fn adopt_again(&mut self, now: Instant, node: &Node) {
+        self.peer.adopt_again(wall(now), node);
+    }
+
+    /// The rumour that [`write`](Self::write) started last.
+    #[must_use]
+    pub const fn created(&self) -> Option<RumorTag> {
+        self.peer.created()
     }
 
     /// Begins the trace; call it once, when the node has started.
@@ -58,7 +76,7 @@ impl SimNode {
     ) -> Result<Version, WriteError> {
         let peer = &mut self.peer;
         let version = ctl.act(|node, now| peer.write(wall(now), node, now, key, value))?;
-        self.has_rumor = true;
+        self.rumors.extend(peer.created());
         Ok(version)
     }
 
@@ -74,7 +92,9 @@ impl SimNode {
     }
 }
 
-fn wall(now: Instant) -> Wall {
+/// The wall clock of every world at a time.
+#[must_use]
+pub fn wall(now: Instant) -> Wall {
     Wall(EPOCH_NS + now.as_micros() * 1_000)
 }
 
@@ -84,7 +104,7 @@ impl App for SimNode {
             Fact::Rumor { id, channel, hop, from, payload } => {
                 let arrival = Arrival { id: &id, channel, payload: &payload, from, hop };
                 self.peer.receive(wall(ctl.now()), &arrival);
-                self.has_rumor = true;
+                self.rumors.insert(peer::tag(&id));
             }
             Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
                 self.peer.merge_state(wall(ctl.now()), from, &bytes);

@@ -167,7 +167,7 @@ fn a_host_with_another_version_is_named_with_both() {
     let text = refusal(&mut small(&dir, &b_does(&dir, hello), &[]));
     let own = env!("CARGO_PKG_VERSION");
     assert!(text.starts_with("host b: has kv-demo 0.0.1 (protocol 7)"), "{text}");
-    assert!(text.contains(&format!("this is {own} (protocol 1)")), "{text}");
+    assert!(text.contains(&format!("this is {own} (protocol 2)")), "{text}");
     wait_no_orphans(&dir);
 }
 
@@ -394,4 +394,28 @@ fn runs_over_hosts_and_runs_on_one_are_not_taken_for_each_other() {
     assert!(!alone.status.success());
     let error = String::from_utf8_lossy(&alone.stderr);
     assert!(error.contains("holds a run with other numbers"), "{error}");
+}
+
+#[test]
+fn nodes_of_another_host_are_killed_too() {
+    let dir = Dir::new("hosts-kill");
+    let flags = ["--topology", "bus", "--dim", "3", "--modes", "matching", "--repeat", "1"];
+    let mut command = small(&dir, &launcher(), &flags);
+    command.args(["--kill", "50%", "--warm", "1", "--horizon", "1s", "--format", "json"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &object["runs"][0];
+    assert_eq!(row["live"], 4, "{row}");
+    assert!(row["error"].is_null(), "{row}");
+    let run = dir.path().join("out/runs/bus-3-matching-0/run.json");
+    let run: Value = serde_json::from_str(&std::fs::read_to_string(run).unwrap()).unwrap();
+    let dead: Vec<u64> = run["outages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|outage| outage["node"].as_u64().unwrap())
+        .collect();
+    assert!(dead.iter().any(|node| *node > 4), "the second host has Node5 to Node8: {dead:?}");
+    wait_no_orphans(&dir);
 }

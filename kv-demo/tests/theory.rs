@@ -7,13 +7,14 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kv_demo::config::{Mode, Overrides, Phase, Preset};
-use kv_demo::experiment::{Continue, Delay, Keep, Options, Place, WorldPlan, run_all};
+use kv_demo::experiment::{Conditions, Continue, Delay, Keep, Options, Place, WorldPlan, run_all};
 use kv_demo::metrics::RunFigures;
 use kv_demo::report::Results;
 use kv_demo::summary::Statistics;
-use kv_demo::topology::Topology;
+use kv_demo::topology::{Graph, Topology};
 use kv_demo::trace::TraceFormat;
 
 const REPEATS: u32 = 20;
@@ -97,16 +98,23 @@ fn figures(
 fn run(name: &str, topology: Topology, dim: u32, modes: &[Mode], repeats: u32) -> Results {
     let folder = format!("rumormill-theory-{}-{name}-{topology}-{dim}", std::process::id());
     let out = Folder(std::env::temp_dir().join(folder));
-    let overrides =
-        Overrides { piggyback: Some(false), phase: Some(Phase::Random), ..Overrides::default() };
+    // Floor and repair are faster than a long list alone.
+    let overrides = Overrides {
+        piggyback: Some(false),
+        phase: Some(Phase::Random),
+        repair: Some(false),
+        floor: Some(false),
+        ..Overrides::default()
+    };
     let options = Options {
-        topologies: vec![topology],
-        dims: vec![dim],
+        graphs: vec![Arc::new(Graph::of_dim(topology, dim, 1).unwrap())],
+        seed: 1,
         modes: modes.to_vec(),
         repeats,
         preset: Preset::Thesis,
         override_words: overrides.words(),
         overrides,
+        conditions: Conditions::default(),
         window_ms: None,
         horizon_ms: 20_000,
         spacing_ms: 1,

@@ -11,11 +11,19 @@
 //! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them |
 //! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
+//! | [`Rule::SentBack`] | no rumour is forwarded to whom it came from |
+//! | [`Rule::Starved`] | no rumour waits while tick after tick carries other news to those who understand it |
+//! | [`Rule::Hasty`] | no probe fails at the moment at which whoever stood still wakes |
 //! | [`Rule::Reflected`] | nobody sends to an address that only a stranger named |
 //! | [`Rule::Merged`] | nobody sees a member of a cluster with another label |
 //! | [`Rule::FalseAlarm`] | in a healthy cluster nobody who runs is reported as failed |
 //! | [`Rule::LeaveAsFailure`] | in a healthy cluster nobody who said goodbye is reported as failed |
+//! | [`Rule::NonceTwice`] | no two encrypted datagrams have the same nonce |
+//! | [`Rule::GossipToLeft`] | nobody gossips to a member that it knows to have left |
 //! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
+
+mod nonces;
+mod silence;
 
 use core::fmt;
 use core::hash::Hasher as _;
@@ -31,6 +39,8 @@ use siphasher::sip::SipHasher13;
 use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
+use nonces::Nonces;
+use silence::told_after_goodbye;
 
 /// Most links that follow from names alone: two in each of two rings.
 const FLOOR_LINKS: u32 = 4;
@@ -40,6 +50,9 @@ const CAPTURED_MAX: usize = 256;
 const WALKED_EACH_TURN: usize = 64;
 /// One in this many is kept.
 const CAPTURE_EVERY: u64 = 7;
+
+/// This many datagrams of ticks in a row may go out without a rumour that waits.
+const PASSED_OVER_MAX: u32 = 20;
 
 /// Something that must always hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,10 +66,15 @@ pub enum Rule {
     Unaccounted,
     RumorTwice,
     OverBudget,
+    SentBack,
+    Starved,
+    Hasty,
     Reflected,
     Merged,
     FalseAlarm,
     LeaveAsFailure,
+    NonceTwice,
+    GossipToLeft,
     Garbled,
 }
 
@@ -71,10 +89,15 @@ impl fmt::Display for Rule {
             Self::Unaccounted => "something is not counted",
             Self::RumorTwice => "a rumour was told twice",
             Self::OverBudget => "a rumour was repeated too often",
+            Self::SentBack => "a rumour was forwarded to whom it came from",
+            Self::Starved => "a rumour starves",
+            Self::Hasty => "a probe failed by the time for which its process stood still",
             Self::Reflected => "a datagram went to a stranger's victim",
             Self::Merged => "two clusters have merged",
             Self::FalseAlarm => "a healthy member was reported as failed",
             Self::LeaveAsFailure => "a goodbye was reported as a failure",
+            Self::NonceTwice => "a nonce was used twice",
+            Self::GossipToLeft => "a member that left was gossiped to",
             Self::Garbled => "an application got what nobody told",
         })
     }
@@ -104,6 +127,13 @@ struct Seen {
     meta: u64,
 }
 
+/// Whether somebody is there, as the sender sees it. Copies for either have a budget of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Recipient {
+    Alive,
+    Doubtful,
+}
+
 /// What was seen of one life of a process.
 #[derive(Debug, Default)]
 struct Observed {
@@ -114,7 +144,10 @@ struct Observed {
     sent: (u64, u64),
     received: (u64, u64),
     rumors: BTreeMap<ShortId, Instant>,
-    copies: BTreeMap<ShortId, u32>,
+    copies: BTreeMap<(ShortId, Recipient), u32>,
+    /// What was forwarded in this turn, before the application was told where it had come from.
+    forwarded: Vec<(ShortId, SocketAddr)>,
+    passed_over: u32,
     most_live: usize,
     turns: usize,
 }
@@ -142,6 +175,7 @@ pub struct Checker {
     /// Who runs, while the cluster is healthy.
     healthy: Option<BTreeSet<NodeName>>,
     leaving: BTreeSet<NodeName>,
+    nonces: Nonces,
     captured: VecDeque<(SocketAddr, Box<[u8]>)>,
     traffic: u64,
     captures: bool,
@@ -197,7 +231,7 @@ impl Checker {
         &self.captured
     }
 
-    fn broken(&mut self, rule: Rule, at: Instant, process: ProcessId, detail: String) {
+    pub(crate) fn broken(&mut self, rule: Rule, at: Instant, process: ProcessId, detail: String) {
         self.breach.get_or_insert(Breach { rule, at, process, detail });
     }
 
@@ -316,11 +350,13 @@ impl Checker {
         }
     }
 
-    fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node) {
+    fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
         let datagram = node.last_datagram();
-        if datagram.cause == Cause::Forward || !node.params().rumor_mode.drops_duplicates() {
+        let is_repeated = datagram.cause != Cause::Forward && !datagram.rumors().is_empty();
+        if !is_repeated || !node.params().rumor_mode.drops_duplicates() {
             return;
         }
+        let Some(recipient) = recipient(node, to) else { return };
         let observed = self.observed(id);
         observed.most_live = observed.most_live.max(node.live_members());
         let params = node.params();
@@ -337,7 +373,7 @@ impl Checker {
         };
         let mut over = None;
         for &(rumor, copies) in datagram.rumors() {
-            let sent = observed.copies.entry(rumor).or_default();
+            let sent = observed.copies.entry((rumor, recipient)).or_default();
             *sent += copies;
             if *sent > budget {
                 over = Some((rumor, *sent));
@@ -346,6 +382,34 @@ impl Checker {
         if let Some((rumor, sent)) = over {
             let detail = format!("{rumor:?} for the {sent}. time, its budget is {budget}");
             self.broken(Rule::OverBudget, at, id, detail);
+        }
+    }
+
+    /// Where ticks carry members' news and rumours alike.
+    fn check_starving(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
+        let (datagram, mode) = (node.last_datagram(), node.params().rumor_mode);
+        if datagram.cause != Cause::Tick || mode.is_thesis() || mode.follows_links() {
+            return;
+        }
+        let waits = datagram.rumors().is_empty() && node.rumors_waiting() > 0;
+        let could_hear = |member: &Member<'_>| {
+            member.addr == to && member.state == MemberState::Alive && member.advert.is_some()
+        };
+        let observed = self.observed(id);
+        if !waits {
+            observed.passed_over = 0;
+        } else if node.members().any(|member| could_hear(&member)) {
+            observed.passed_over += 1;
+        }
+        if observed.passed_over > PASSED_OVER_MAX {
+            let detail = format!("{} wait", node.rumors_waiting());
+            self.broken(Rule::Starved, at, id, detail);
+        }
+    }
+
+    fn check_sender(&mut self, at: Instant, id: ProcessId, rumor: ShortId, from: SocketAddr) {
+        if self.observed(id).forwarded.contains(&(rumor, from)) {
+            self.broken(Rule::SentBack, at, id, format!("{rumor:?} to {from}"));
         }
     }
 
@@ -394,10 +458,22 @@ impl Watch for Checker {
             let detail = format!("{} bytes, at most {max}", bytes.len());
             self.broken(Rule::DatagramTooLong, at, id, detail);
         }
+        if !node.keyring().is_empty() && !self.nonces.is_new(&node.params().label, bytes) {
+            self.broken(Rule::NonceTwice, at, id, format!("to {to}"));
+        }
+        if let Some(name) = told_after_goodbye(node, to) {
+            self.broken(Rule::GossipToLeft, at, id, format!("to {name} at {to}"));
+        }
         if self.victims.contains(&to) {
             self.broken(Rule::Reflected, at, id, format!("it sends to {to}"));
         }
-        self.check_copies(at, id, node);
+        let datagram = node.last_datagram();
+        if datagram.cause == Cause::Forward {
+            let rumors = datagram.rumors().iter().map(|&(rumor, _)| (rumor, to));
+            self.observed(id).forwarded.extend(rumors);
+        }
+        self.check_copies(at, id, node, to);
+        self.check_starving(at, id, node, to);
     }
 
     fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
@@ -432,7 +508,10 @@ impl Watch for Checker {
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
-            Fact::Rumor { id: rumor, .. } => self.check_rumor(at, id, node, rumor.short()),
+            Fact::Rumor { id: rumor, from, .. } => {
+                self.check_rumor(at, id, node, rumor.short());
+                self.check_sender(at, id, rumor.short(), *from);
+            }
             _ => {}
         }
     }
@@ -441,6 +520,7 @@ impl Watch for Checker {
         if self.breach.is_some() {
             return;
         }
+        self.observed(id).forwarded.clear();
         // Lists of large clusters are walked every few turns.
         let observed = self.observed(id);
         observed.turns += 1;
@@ -450,6 +530,15 @@ impl Watch for Checker {
         }
         self.check_counters(at, id, node);
     }
+}
+
+/// `None` if several members have the address, of which one is alive and another is not.
+fn recipient(node: &Node, to: SocketAddr) -> Option<Recipient> {
+    let at = |member: &Member<'_>| member.addr == to;
+    let mut are_alive = node.members().filter(at).map(|member| member.state == MemberState::Alive);
+    let is_alive = are_alive.next().unwrap_or_default() || node.params().rumor_mode.is_thesis();
+    let recipient = if is_alive { Recipient::Alive } else { Recipient::Doubtful };
+    are_alive.all(|other| other == is_alive).then_some(recipient)
 }
 
 /// Brings what was seen of a member to where it is listed now, if it was seen.

@@ -16,6 +16,7 @@
 //! | [`scenario`] | a whole configuration drawn from a seed, and what must hold in it |
 //! | [`swarm`] | many seeds, added up |
 //! | [`fields`] | what fails in the field, as runs |
+//! | [`crowd`] | a large cluster: how it forms, what everybody hears |
 //!
 //! # A first world
 //!
@@ -47,7 +48,9 @@
 
 pub mod chance;
 pub mod check;
+pub mod crowd;
 pub mod fields;
+pub mod mutants;
 pub mod network;
 pub mod scenario;
 pub mod swarm;

@@ -169,7 +169,7 @@ pub struct Tally {
     pub passed: u64,
     /// How many were not.
     pub failed: u64,
-    /// The first of them, ordered by seed.
+    /// The worst of them, ordered by seed.
     pub failures: Vec<Failure>,
     /// Virtual time of all that were well, in microseconds.
     pub cluster_us: u64,
@@ -263,8 +263,10 @@ impl Tally {
 
     /// Puts ranges and failures in order.
     fn tidy(&mut self) {
-        self.failures.sort();
+        // The worst are kept, whatever their seeds.
+        self.failures.sort_by_key(|failure| (failure.kind, failure.seed));
         self.failures.truncate(FAILURES_KEPT);
+        self.failures.sort();
         self.ranges.sort();
         let mut joined: Vec<Range> = Vec::new();
         for range in self.ranges.drain(..) {
@@ -311,8 +313,8 @@ impl Tally {
         }
         for (name, more) in &other.fired {
             let sum = self.fired.entry(name.clone()).or_default();
-            sum.times += more.times;
-            sum.seeds += more.seeds;
+            sum.times = sum.times.saturating_add(more.times);
+            sum.seeds = sum.seeds.saturating_add(more.seeds);
         }
         self.failures.extend_from_slice(&other.failures);
         self.ranges.extend_from_slice(&other.ranges);
@@ -329,7 +331,9 @@ impl Tally {
     /// The worst that happened.
     #[must_use]
     pub fn worst(&self) -> Option<Kind> {
-        self.failures.iter().map(|failure| failure.kind).min()
+        let kept = self.failures.iter().map(|failure| failure.kind).min();
+        // A file that was cut short may count failures that it does not name.
+        kept.or((self.failed > 0).then_some(Kind::NoConvergence))
     }
 
     /// Kinds of faults that never happened, though there were seeds enough.

@@ -7,9 +7,10 @@ use core::time::Duration;
 
 use rumormill::wire::message::{Accusation, Alive, Message};
 use rumormill::wire::packet::{Checksum, PacketWriter};
+use rumormill::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 use rumormill::{
-    BootEpoch, Channel, Config, Event, Fact, Identity, Incarnation, Instant, Mode, Node, NodeName,
-    Output, Params, RumorId,
+    BootEpoch, Cause, Channel, Config, Event, Fact, Identity, Incarnation, Instant, Mode, Node,
+    NodeName, Output, Params, RumorId,
 };
 use rumormill_sim::check::{Checker, Rule};
 use rumormill_sim::{ProcessId, Watch};
@@ -146,23 +147,108 @@ fn a_rumour_is_told_once_to_a_life() {
 #[test]
 fn a_rumour_that_is_repeated_beyond_its_budget_is_seen() {
     let mut checker = Checker::default();
-    let mut node = observed(&mut checker, &[alive(1, HOME, b"")]);
+    let node = gossiping(&mut checker);
+    // As if that were sent over and over.
+    for _ in 0..4 {
+        checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    }
+    assert_eq!(rule(&checker), None, "a budget of four times one digit");
+    checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    assert_eq!(rule(&checker), Some(Rule::OverBudget));
+}
+
+#[test]
+fn gossip_to_a_member_that_left_is_seen() {
+    let goodbye = Message::Dead(Accusation { from: b"m"[..].into(), ..accusation(1) });
+    for (last_word, to, breach) in [
+        (dead(1), member_addr(), None),
+        (goodbye.clone(), member_addr(), Some(Rule::GossipToLeft)),
+        (goodbye, stranger(), None),
+    ] {
+        let mut checker = Checker::default();
+        let mut node = gossiping(&mut checker);
+        node.handle_packet(Instant::ZERO, stranger(), &packet(&last_word)).unwrap();
+        checker.sent(Instant::ZERO, first(), &node, to, b"x");
+        assert_eq!(rule(&checker), breach, "{last_word:?} to {to}");
+    }
+}
+
+/// A node that knows a member, and whose last datagram was gossip with a rumour on board.
+fn gossiping(checker: &mut Checker) -> Node {
+    let mut node = observed(checker, &[alive(1, HOME, b"")]);
     node.broadcast(Instant::ZERO, Channel::BARE, b"news").unwrap();
     let mut buf = vec![0; 1_400];
     let mut now = Instant::ZERO;
-    let carries = |node: &Node| !node.last_datagram().rumors().is_empty();
-    let to: SocketAddr = "10.0.0.9:7946".parse().unwrap();
-    // Until a datagram carries it; then as if that were sent over and over.
-    while !matches!(node.poll_output(&mut buf), Output::Send { .. } if carries(&node)) {
+    let gossips = |node: &Node| {
+        node.last_datagram().cause == Cause::Tick && !node.last_datagram().rumors().is_empty()
+    };
+    while !matches!(node.poll_output(&mut buf), Output::Send { .. } if gossips(&node)) {
         now += Duration::from_millis(10);
         node.handle_tick(now);
     }
-    for _ in 0..4 {
-        checker.sent(now, first(), &node, to, b"x");
+    node
+}
+
+/// A node that has a rumour to tell to `m`, who understands it.
+fn telling(checker: &mut Checker, mode: Mode) -> (Node, RumorId) {
+    let config = Config {
+        rumor_mode: mode,
+        neighbors: vec![member_addr()],
+        probe_interval: None,
+        ..Config::lan()
+    };
+    let mut node = node_with(config, &[]);
+    checker.started(Instant::ZERO, first(), &node);
+    let tags = Advert { capabilities: CAPABILITY_ENVELOPE, epoch: BootEpoch(7), zone: 0 };
+    let meta = tags.add_to(b"").unwrap();
+    hand(checker, &mut node, &[alive(1, HOME, Vec::leak(meta))]);
+    let rumor = node.broadcast(Instant::ZERO, Channel::BARE, b"news").unwrap();
+    (node, rumor)
+}
+
+#[test]
+fn a_rumour_that_goes_back_to_its_sender_is_seen() {
+    let mut checker = Checker::default();
+    let (mut node, id) = telling(&mut checker, Mode::Matching);
+    let mut buf = vec![0; 1_400];
+    while !matches!(node.poll_output(&mut buf), Output::Send { .. }) {}
+    assert_eq!(node.last_datagram().cause, Cause::Forward);
+    let told = |checker: &mut Checker, number, from| {
+        let (channel, payload) = (Channel::BARE, Default::default());
+        let fact = Fact::Rumor { id: id.clone(), channel, hop: None, from, payload };
+        checker.told(Instant::ZERO, first(), &node, &event(number, fact));
+    };
+    checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    told(&mut checker, 0, stranger());
+    assert_eq!(rule(&checker), None, "it came from somebody else");
+    checker.started(Instant::ZERO, first(), &node);
+    checker.sent(Instant::ZERO, first(), &node, member_addr(), b"x");
+    told(&mut checker, 0, member_addr());
+    assert_eq!(rule(&checker), Some(Rule::SentBack));
+}
+
+#[test]
+fn a_rumour_that_waits_while_others_travel_is_seen() {
+    for (carries, breach) in [(false, Some(Rule::Starved)), (true, None)] {
+        let mut checker = Checker::default();
+        let (mut node, rumor) = telling(&mut checker, Mode::Classic);
+        let (mut buf, mut now) = (vec![0; 1_400], Instant::ZERO);
+        let is_wanted = |node: &Node| {
+            let datagram = node.last_datagram();
+            datagram.cause == Cause::Tick && datagram.rumors().is_empty() != carries
+        };
+        assert!(carries || node.withdraw(&rumor));
+        while !matches!(node.poll_output(&mut buf), Output::Send { .. } if is_wanted(&node)) {
+            now += Duration::from_millis(10);
+            node.handle_tick(now);
+        }
+        node.broadcast(now, Channel::BARE, b"more news").unwrap();
+        for _ in 0..21 {
+            assert_eq!(rule(&checker).filter(|rule| *rule == Rule::Starved), None);
+            checker.sent(now, first(), &node, member_addr(), b"x");
+        }
+        assert_eq!(rule(&checker).filter(|rule| *rule == Rule::Starved), breach);
     }
-    assert_eq!(rule(&checker), None, "a budget of four times one digit");
-    checker.sent(now, first(), &node, to, b"x");
-    assert_eq!(rule(&checker), Some(Rule::OverBudget));
 }
 
 #[test]
@@ -247,19 +333,26 @@ fn dead(incarnation: u32) -> Message<'static> {
 }
 
 fn node(statements: &[Message<'_>]) -> Node {
+    node_with(Config { rumor_mode: Mode::Classic, ..Config::lan() }, statements)
+}
+
+fn node_with(config: Config, statements: &[Message<'_>]) -> Node {
     let identity = Identity {
         name: name("me"),
         addr: "10.0.0.1:7946".parse().unwrap(),
         incarnation: Incarnation(1),
         boot_epoch: BootEpoch(1),
     };
-    let config = Config { rumor_mode: Mode::Classic, ..Config::lan() };
     let params = Params::try_from(config).unwrap();
     let mut node = Node::new(Instant::ZERO, identity, params, [1; 32]);
     for statement in statements {
         node.handle_packet(Instant::ZERO, stranger(), &packet(statement)).unwrap();
     }
     node
+}
+
+fn member_addr() -> SocketAddr {
+    (HOME, 7_946).into()
 }
 
 fn stranger() -> SocketAddr {

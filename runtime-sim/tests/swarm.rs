@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use rumormill_sim::scenario::{Class, Classes, NOT_RESISTED};
+use rumormill::Mode;
+use rumormill_sim::Tracer;
+use rumormill_sim::scenario::{Class, Classes, NOT_RESISTED, Scenario, Violation};
 use rumormill_sim::swarm::{
     Choice, Failure, Kind, MergeError, Range, TELLING_SEEDS, Tally, run_seed, shrink,
 };
@@ -22,6 +24,18 @@ fn a_swarm_is_well_and_every_kind_of_fault_happens_in_it() {
         let times = tally.fired.get(class.name()).map(|times| times.times);
         let expected = !NOT_RESISTED.contains(&class);
         assert_eq!(times.is_some_and(|times| times > 0), expected, "{class}: {times:?}");
+    }
+}
+
+#[test]
+fn gossip_that_reaches_nobody_is_seen() {
+    let calm = Scenario { nodes: 5, mode: Mode::ThesisMatching, ..Scenario::draw(0) };
+    let calm = calm.without(Class::ALL.iter().copied().collect());
+    for (strides, is_silent) in [(vec![1], false), (vec![], true)] {
+        let scenario = Scenario { piggyback: false, strides, ..calm.clone() };
+        let (result, _) = scenario.run(Tracer::default());
+        let silent = matches!(result, Err(Violation::GossipSilent { reached: 1, nodes: 5, .. }));
+        assert_eq!(silent, is_silent, "{result:?}");
     }
 }
 
@@ -48,7 +62,7 @@ fn parts_add_up_to_the_whole_in_any_order() {
 fn tallies_of_other_choices_and_versions_do_not_add_up() {
     let choice = Choice::default();
     let mut tally = Tally::new(&choice);
-    let bold = Choice { dare: NOT_RESISTED.iter().copied().collect(), ..choice };
+    let bold = Choice { dare: [Class::Hijack].into_iter().collect(), ..choice };
     assert!(matches!(tally.merge(&Tally::new(&bold)), Err(MergeError::Choices(..))));
     let old = Tally { version: "0.0.0".to_owned(), ..Tally::new(&choice) };
     assert!(matches!(tally.merge(&old), Err(MergeError::Versions(..))));
@@ -58,11 +72,12 @@ fn tallies_of_other_choices_and_versions_do_not_add_up() {
 
 #[test]
 fn a_kind_of_fault_that_never_happens_is_named_when_there_are_seeds_enough() {
-    let mut tally = Tally::new(&Choice::default());
+    let no = [Class::Hijack].into_iter().collect();
+    let mut tally = Tally::new(&Choice { no, ..Choice::default() });
     for (seeds, is_told) in [(TELLING_SEEDS - 1, false), (TELLING_SEEDS, true)] {
         tally.ranges = vec![Range { start: 0, seeds }];
         assert_eq!(tally.never_fired().contains(&"swizzle"), is_told, "{seeds} seeds");
-        assert!(!tally.never_fired().contains(&"hijack"), "it is not to happen yet");
+        assert!(!tally.never_fired().contains(&"hijack"), "it is not to happen");
     }
 }
 

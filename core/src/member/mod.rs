@@ -14,11 +14,12 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::identity::{Incarnation, NAME_LEN_MAX, NodeName};
+use crate::node::Reach;
 use crate::time::Instant;
 use crate::wire::META_LEN_MAX;
 use crate::wire::message::{Alive, NodeAddr, Versions};
 use crate::wire::tags::Advert;
-pub(crate) use table::{MemberId, Order, Record, Rtt, Table};
+pub(crate) use table::{Keep, MemberId, Order, Record, Rtt, Table};
 
 /// What a node believes about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,8 @@ pub struct Member<'a> {
     pub versions: Versions,
     /// Its boot epoch and capabilities, if it runs Rumormill and says so.
     pub advert: Option<Advert>,
+    /// What gets through to it from here.
+    pub reach: Reach,
     /// The round trip of this node's probes of it, smoothed by 7/8; `None` until one was measured
     /// at its present address in its present life. Includes what both runtimes let a datagram wait.
     pub rtt: Option<Duration>,
@@ -197,7 +200,7 @@ pub(crate) enum AliveVerdict {
     Update,
     /// About us, and not what we said.
     Refute,
-    /// Takes over a name that left so recently that its owner may yet contradict the goodbye.
+    /// Takes over a name that left or died so recently that its owner may yet contradict that.
     Doubtful {
         /// When it will have had the time.
         until: Instant,
@@ -230,11 +233,15 @@ pub(crate) fn judge_alive(
         return if real { AliveVerdict::Insert } else { AliveVerdict::Stale };
     };
     let moved = known.addr != claim.addr;
-    if moved && let Some(verdict) = judge_takeover(known, reclaim, now) {
+    if moved && let Some(verdict) = judge_takeover(known, claim.incarnation, reclaim, now) {
         return verdict;
     }
     match subject {
-        Subject::Other if moved || claim.incarnation > known.incarnation => AliveVerdict::Update,
+        Subject::Other
+            if (moved && !known.is_buried()) || claim.incarnation > known.incarnation =>
+        {
+            AliveVerdict::Update
+        }
         Subject::Other => AliveVerdict::Stale,
         Subject::Me if claim.incarnation < known.incarnation || repeats(known, claim) => {
             AliveVerdict::Stale
@@ -243,18 +250,35 @@ pub(crate) fn judge_alive(
     }
 }
 
-/// Whether another address may have the name; `None` if it may.
-fn judge_takeover(known: &Record, reclaim: Reclaim, now: Instant) -> Option<AliveVerdict> {
+/// The shortest time.
+const MOMENT: Duration = Duration::from_micros(1);
+
+/// Whether another address may have the name; `None` if it may. That of a buried member is free; what
+/// is said of it is old news unless it is newer than its death.
+fn judge_takeover(
+    known: &Record,
+    claimed: Incarnation,
+    reclaim: Reclaim,
+    now: Instant,
+) -> Option<AliveVerdict> {
+    if known.is_buried() {
+        return None;
+    }
     let gone_for = now.saturating_since(known.since);
     match known.state {
         MemberState::Left if gone_for < reclaim.left_after => {
             Some(AliveVerdict::Doubtful { until: known.since + reclaim.left_after })
         }
         MemberState::Left => None,
-        MemberState::Dead if reclaim.dead_after.is_some_and(|after| gone_for > after) => None,
-        MemberState::Dead | MemberState::Alive | MemberState::Suspect => {
-            Some(AliveVerdict::Conflict)
-        }
+        // Whoever moves and is told of its death contradicts it: what is older is nobody's new life.
+        MemberState::Dead => match reclaim.dead_after {
+            Some(after) if gone_for > after => None,
+            Some(after) if claimed > known.incarnation => {
+                Some(AliveVerdict::Doubtful { until: known.since + after + MOMENT })
+            }
+            Some(_) | None => Some(AliveVerdict::Conflict),
+        },
+        MemberState::Alive | MemberState::Suspect => Some(AliveVerdict::Conflict),
     }
 }
 
@@ -425,7 +449,10 @@ mod tests {
             assert_eq!(verdict(MemberState::Suspect), AliveVerdict::Conflict);
             assert_eq!(verdict(MemberState::Left), AliveVerdict::Update);
             // Ten seconds dead is not longer than ten seconds.
-            assert_eq!(verdict(MemberState::Dead), AliveVerdict::Conflict);
+            let until = Instant::ZERO + Duration::from_secs(10) + MOMENT;
+            let held = AliveVerdict::Doubtful { until };
+            let dead = if incarnation > 5 { held } else { AliveVerdict::Conflict };
+            assert_eq!(verdict(MemberState::Dead), dead);
         }
         let mut left = record(MemberState::Left, 5);
         left.since = Instant::from_micros(1);
@@ -433,8 +460,13 @@ mod tests {
         assert_eq!(alive(&left, elsewhere, 9), AliveVerdict::Doubtful { until });
         let dead = record(MemberState::Dead, 5);
         let after = |limit| about(&dead, Subject::Other, elsewhere, 1, b"", limit);
-        assert_eq!(after(Some(Duration::from_millis(9_999))), AliveVerdict::Update);
+        let long = Duration::from_millis(10_001);
+        assert_eq!(after(Some(long)), AliveVerdict::Conflict, "old news");
         assert_eq!(after(None), AliveVerdict::Conflict);
+        let until = dead.since + long + MOMENT;
+        let newer = about(&dead, Subject::Other, elsewhere, 6, b"", Some(long));
+        assert_eq!(newer, AliveVerdict::Doubtful { until });
+        assert_eq!(about(&dead, Subject::Other, elsewhere, 6, b"", None), AliveVerdict::Conflict);
     }
 
     #[test]

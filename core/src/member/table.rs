@@ -1,7 +1,9 @@
 //! The one owner of members: a slab, an index by name, an index by address, counters.
 
+mod graves;
+
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -11,11 +13,13 @@ use hashbrown::HashTable;
 use super::{Claim, Member, MemberState};
 use crate::hash::Keyed;
 use crate::identity::{Incarnation, NodeName};
+use crate::node::Reach;
 use crate::rng::Rng;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
 use crate::wire::message::{NodeAddr, Versions};
 use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
+pub(crate) use graves::Keep;
 
 /// A handle on a member that goes stale, rather than wrong, when the member is reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,11 +46,29 @@ pub(crate) struct Record {
     pub(crate) incarnation: Incarnation,
     pub(crate) state: MemberState,
     pub(crate) since: Instant,
-    /// What its tag says, so that the meta need not be read for each message.
-    takes_envelopes: bool,
+    marks: Marks,
     pub(crate) rtt: Rtt,
     /// That of its slot, from the table.
     generation: u32,
+}
+
+/// Two truths in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marks(u8);
+
+impl Marks {
+    /// What its tag says, so that the meta need not be read for each message.
+    const TAKES_ENVELOPES: u8 = 1;
+    /// It has been dead for so long that it is no part of the cluster any more.
+    const BURIED: u8 = 2;
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    fn set(&mut self, mark: u8, is_true: bool) {
+        self.0 = if is_true { self.0 | mark } else { self.0 & !mark };
+    }
 }
 
 /// A smoothed round trip in microseconds; 0 while nothing was measured.
@@ -85,12 +107,16 @@ impl Record {
             incarnation: claim.incarnation,
             state: MemberState::Alive,
             since: now,
-            takes_envelopes: false,
+            marks: Marks(0),
             rtt: Rtt::default(),
             generation: 0,
         };
         record.set_meta(claim.meta);
         record
+    }
+
+    pub(crate) const fn is_buried(&self) -> bool {
+        self.marks.has(Marks::BURIED)
     }
 
     pub(crate) fn meta(&self) -> &[u8] {
@@ -99,8 +125,10 @@ impl Record {
 
     pub(crate) fn set_meta(&mut self, meta: &[u8]) {
         self.meta = meta.into();
-        self.takes_envelopes =
-            self.advert().is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0);
+        let advert = self.advert();
+        let takes_envelopes =
+            advert.is_some_and(|advert| advert.capabilities & CAPABILITY_ENVELOPE != 0);
+        self.marks.set(Marks::TAKES_ENVELOPES, takes_envelopes);
     }
 
     /// Our tag in its meta, read anew each time.
@@ -118,6 +146,8 @@ impl Record {
             meta: &self.meta,
             versions: self.versions,
             advert: self.advert(),
+            // The table does not know.
+            reach: Reach::default(),
             rtt: self.rtt.get(),
         }
     }
@@ -137,7 +167,7 @@ impl Record {
 
     /// Whether it understands our envelope.
     pub(crate) fn takes_envelopes(&self) -> bool {
-        self.takes_envelopes
+        self.marks.has(Marks::TAKES_ENVELOPES)
     }
 }
 
@@ -168,8 +198,10 @@ impl Slot {
 pub(crate) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The slots of all members in the order in which they are probed.
+    /// The slots of all members but the buried ones, in the order in which they are probed.
     order: Vec<u32>,
+    /// Those of the buried ones, in the order in which they were buried.
+    graves: VecDeque<u32>,
     by_name: HashTable<u32>,
     by_addr: HashTable<u32>,
     /// By slot: the suspicions of those members, and only those, whose state is suspect.
@@ -182,7 +214,7 @@ pub(crate) struct Table {
     version: u64,
 }
 
-/// All members in the order in which they are probed.
+/// All members but the buried ones, in the order in which they are probed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order<'a>(&'a Table);
 
@@ -210,6 +242,7 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             order: Vec::new(),
+            graves: VecDeque::new(),
             by_name: HashTable::new(),
             by_addr: HashTable::new(),
             suspicions: BTreeMap::new(),
@@ -221,9 +254,15 @@ impl Table {
         }
     }
 
-    /// All records, dead and left ones too: the cluster size that memberlist's formulas use.
+    /// All members, dead and left ones too unless they are buried: the cluster size that memberlist's
+    /// formulas use.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// All records, those of the buried too.
+    pub(crate) fn records(&self) -> usize {
+        self.order.len() + self.graves.len()
     }
 
     /// Alive and suspect members, this node included.
@@ -297,7 +336,7 @@ impl Table {
     /// last.
     pub(crate) fn insert(&mut self, record: Record, rng: &mut Rng) -> Result<MemberId, NoRoom> {
         debug_assert!(self.find(record.name.as_bytes()).is_none(), "names are unique");
-        if self.order.len() >= self.members_max {
+        if self.records() >= self.members_max {
             return Err(NoRoom);
         }
         self.check_room_at(record.addr)?;
@@ -306,11 +345,15 @@ impl Table {
         let id = self.occupy(record);
         self.index_name(id.index);
         self.index_addr(id.index);
-        grow_gently(&mut self.order);
-        self.order.push(id.index);
+        self.append_to_order(id.index);
         let last = self.order.len() - 1;
         self.order.swap(last, rng.below(last + 1));
         Ok(id)
+    }
+
+    fn append_to_order(&mut self, index: u32) {
+        grow_gently(&mut self.order);
+        self.order.push(index);
     }
 
     /// Brings a member into a state other than suspect; a suspicion ends with it.
@@ -322,6 +365,9 @@ impl Table {
         record.since = now;
         self.suspicions.remove(&id.index);
         self.live = self.live + usize::from(state.is_live()) - usize::from(was_live);
+        if state.is_live() {
+            self.unbury(id);
+        }
         self.version += u64::from(was_live != state.is_live());
     }
 
@@ -374,31 +420,6 @@ impl Table {
         self.version += 1;
         self.index_addr(id.index);
         Ok(())
-    }
-
-    /// Forgets the dead and left members but `me` whose state is older than `keep` and tells
-    /// their names, then shuffles the probe order (protocol page §4.11).
-    pub(crate) fn reap_and_shuffle(
-        &mut self,
-        me: MemberId,
-        now: Instant,
-        keep: Duration,
-        rng: &mut Rng,
-        mut reaped: impl FnMut(MemberId, NodeName),
-    ) {
-        let mut order = core::mem::take(&mut self.order);
-        order.retain(|&index| {
-            let id = self.id_of(index);
-            let stays = self.get(id).is_some_and(|record| {
-                id == me || record.state.is_live() || now.saturating_since(record.since) <= keep
-            });
-            if !stays && let Some(record) = self.remove(id) {
-                reaped(id, record.name);
-            }
-            stays
-        });
-        rng.shuffle(&mut order);
-        self.order = order;
     }
 
     fn occupy(&mut self, mut record: Record) -> MemberId {
@@ -478,7 +499,12 @@ impl Table {
     /// What the counters and indexes claim, checked against the records themselves.
     pub(crate) fn check(&self) {
         let records = self.iter().count();
-        assert_eq!(records, self.order.len(), "every member has a place in the probe order");
+        assert_eq!(
+            records,
+            self.records(),
+            "every member has a place in the probe order, or a grave"
+        );
+        self.check_graves();
         assert_eq!(records, self.by_name.len(), "every member has a name");
         assert_eq!(records, self.by_addr.len(), "every member has an address");
         let live = self.iter().filter(|(_, record)| record.state.is_live()).count();
@@ -557,7 +583,7 @@ mod tests {
         table.set_state(gone, MemberState::Left, Instant::ZERO);
         let later = Instant::ZERO + Duration::from_secs(31);
         let mut names = Vec::new();
-        let keep = Duration::from_secs(30);
+        let keep = Keep { gossip: Duration::from_secs(30), graves: Duration::ZERO };
         table.reap_and_shuffle(me, later, keep, &mut rng, |_, name| names.push(name));
         assert_eq!(names, [NodeName::new("gone").unwrap()]);
         let new = table.insert(record("new", 2), &mut rng).unwrap();
@@ -590,8 +616,8 @@ mod tests {
         let me = table.insert(record("me", 9), &mut rng).unwrap();
         let dead = table.insert(record("dead", 1), &mut rng).unwrap();
         table.set_state(dead, MemberState::Dead, Instant::ZERO);
-        let keep = Duration::from_secs(30);
-        let now = Instant::ZERO + keep;
+        let keep = Keep { gossip: Duration::from_secs(30), graves: Duration::ZERO };
+        let now = Instant::ZERO + keep.gossip;
         table.reap_and_shuffle(me, now, keep, &mut rng, |_, _| panic!("too early"));
         assert_eq!((table.len(), table.live()), (2, 1));
     }
@@ -655,7 +681,8 @@ mod tests {
             table.put_in_state(id, state, at);
             ids.push(id);
         }
-        let (mut names, keep) = (Vec::new(), Duration::from_secs(15));
+        let (mut names, keep) =
+            (Vec::new(), Keep { gossip: Duration::from_secs(15), graves: Duration::ZERO });
         table.reap_and_shuffle(ids[0], now, keep, &mut rng, |_, name| names.push(name));
         names.sort();
         assert_eq!(names, ["long dead", "long left"].map(|name| NodeName::new(name).unwrap()));

@@ -231,6 +231,7 @@ impl Node {
         let Some(StreamMessage::PushPull(list)) = inbox.message() else { return };
         if !self.asks.has_room_for(&exchange) {
             self.stats.asks_dropped += 1;
+            self.refuse_exchange(exchange);
             return;
         }
         let ask = self.asks.take_id();
@@ -273,12 +274,13 @@ impl Node {
     fn settle_merge(&mut self, ask: &MergeAsk, verdict: Verdict) {
         let Some(StreamMessage::PushPull(list)) = ask.inbox.message() else { return };
         let failure = match verdict {
-            Verdict::Accept => match self.finish_exchange(ask.exchange, &list) {
+            Verdict::Accept => match self.accept_exchange(ask.exchange, &list) {
                 Ok(()) => return,
                 Err(error) => StreamFailure::Answer(error),
             },
             Verdict::Refuse => {
                 self.stats.merges_refused += 1;
+                self.refuse_exchange(ask.exchange);
                 StreamFailure::Vetoed
             }
         };

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::membership::accusation_of;
 use super::outbox::{Intent, Load};
 use super::{Node, Output, rumors::USER_TYPE};
-use crate::broadcast::Offer;
+use crate::broadcast::{Account, Offer};
 use crate::identity::SeqNo;
 use crate::member::{MemberId, MemberState, Record};
 use crate::rumor::{RumorKey, ShortId};
@@ -124,22 +124,24 @@ impl Node {
             Intent::AskRelay { relay, target, seq } => {
                 self.compose_request(relay, target, seq, buf)
             }
-            Intent::Ack { to, seq } => {
+            Intent::Ack { to, seq, tells_death } => {
                 self.datagram.begin(Cause::Ack);
                 // The payload is news too, and strangers get none.
                 let payload = self.ack_payload.clone();
-                self.compose_answer(to, buf, |is_member, out| {
+                self.compose_answer(to, tells_death, buf, |is_member, out| {
                     let payload = Blob::nil_if_empty(if is_member { &payload } else { &[] });
                     Ack { seq, payload }.encode(out)
                 })
             }
             Intent::RelayedAck { to, seq } => {
                 self.datagram.begin(Cause::Ack);
-                self.compose_answer(to, buf, |_, out| Ack { seq, ..Ack::default() }.encode(out))
+                self.compose_answer(to, false, buf, |_, out| {
+                    Ack { seq, ..Ack::default() }.encode(out)
+                })
             }
             Intent::Nack { to, seq } => {
                 self.datagram.begin(Cause::Nack);
-                self.compose_answer(to, buf, |_, out| Nack { seq }.encode(out))
+                self.compose_answer(to, false, buf, |_, out| Nack { seq }.encode(out))
             }
             Intent::Gossip { to, load } => self.compose_gossip(to, load, buf),
             Intent::Forward { rumor, to, off_tree } => {
@@ -258,7 +260,7 @@ impl Node {
         message: impl FnOnce(&Self, &Record, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, Checksum::Absent);
         let written = writer.part(|out| message(self, record, out));
         self.expect_fit(written)?;
@@ -272,21 +274,25 @@ impl Node {
     fn compose_answer(
         &mut self,
         to: SocketAddr,
+        tells_buried: bool,
         buf: &mut [u8],
         message: impl FnOnce(bool, &mut SliceWriter<'_>) -> Result<(), Full>,
     ) -> Option<(SocketAddr, usize)> {
-        let member = self.table.find_addr(to);
+        let known = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        // Whoever has been dead for long is a stranger.
+        let member = known.filter(|record| !record.is_buried());
         let mut writer = self.writer(buf, Checksum::Absent);
         let written = writer.part(|out| message(member.is_some(), out));
-        self.expect_fit(written)?;
-        let member = member.and_then(|id| self.table.get(id));
-        if let Some(record) = member.filter(|record| !record.state.is_live()) {
+        let dead = known.filter(|record| !record.state.is_live());
+        if let Some(record) = dead.filter(|record| tells_buried || !record.is_buried()) {
             let left = record.state == MemberState::Left;
             let verdict = accusation_of(record, if left { &record.name } else { &self.name });
             // It is news like other news: it rides if there is room.
             let _ = writer.part(|out| verdict.encode(MessageType::DEAD, out));
         }
-        if let Some(form) = member.map(Recipient::of) {
+        let form = member.map(|record| self.recipient(record));
+        self.expect_fit(written)?;
+        if let Some(form) = form {
             self.fill(&mut writer, self.piggyback(), form);
         }
         Some((to, self.finish(writer)))
@@ -300,11 +306,18 @@ impl Node {
     ) -> Option<(SocketAddr, usize)> {
         self.datagram.begin(Cause::Tick);
         let record = self.table.get(to)?;
-        let (addr, form) = (record.addr.socket_addr(), Recipient::of(record));
+        let (addr, form) = (record.addr.socket_addr(), self.recipient(record));
         let mut writer = self.writer(buf, checksum_for(record));
         self.fill(&mut writer, load, form);
         let len = self.finish(writer);
         (len > 0).then_some((addr, len))
+    }
+
+    /// The thesis modes count all copies alike, as memberlist does.
+    fn recipient(&self, record: &Record) -> Recipient {
+        let counts = record.state == MemberState::Alive || self.params.rumor_mode.is_thesis();
+        let account = if counts { Account::Budget } else { Account::Apart };
+        Recipient { takes_envelopes: record.takes_envelopes(), account }
     }
 
     /// What rides on probes and their answers.
@@ -324,7 +337,7 @@ impl Node {
         }
         if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
-            self.updates.collect(budget, PART_OVERHEAD, limit, |update| {
+            self.updates.collect(budget, PART_OVERHEAD, limit, recipient.account, |update| {
                 offer(writer.part(|out| update.encode(table, out)).is_ok(), writer)
             });
         }
@@ -332,7 +345,8 @@ impl Node {
             // Nothing waits for ever for a recipient that understands it.
             let (keep, mut unsent) = (self.params.payload_cache_for, 0);
             let datagram = &mut self.datagram;
-            self.rumors.queue.collect(writer.budget(), PART_OVERHEAD, rumor_limit, |rumor| {
+            let (budget, account) = (writer.budget(), recipient.account);
+            self.rumors.queue.collect(budget, PART_OVERHEAD, rumor_limit, account, |rumor| {
                 let Some(form) = rumor.form_for(recipient.takes_envelopes) else {
                     let age = now.saturating_since(rumor.received_at);
                     unsent += u64::from(age > keep);
@@ -353,12 +367,7 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 struct Recipient {
     takes_envelopes: bool,
-}
-
-impl Recipient {
-    fn of(record: &Record) -> Self {
-        Self { takes_envelopes: record.takes_envelopes() }
-    }
+    account: Account,
 }
 
 fn offer(written: bool, writer: &PacketWriter<'_>) -> Offer {

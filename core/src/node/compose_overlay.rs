@@ -139,7 +139,9 @@ impl Node {
             let course = self.overlay.courses.get(id);
             course.is_some_and(|course| course.known_by.contains(link))
         };
-        pending.announced.retain(|waiting| waiting.urge == Urge::Confirm || !is_known(waiting.id));
+        pending.announced.retain(|waiting| {
+            matches!(waiting.urge, Urge::Confirm | Urge::Pass) || !is_known(waiting.id)
+        });
     }
 }
 
@@ -175,15 +177,19 @@ fn put_announced(
     announced: &mut alloc::vec::Vec<Waiting>,
     now: Instant,
 ) {
-    let kinds = [(Urge::Ask, true, false), (Urge::Fetch, false, true), (Urge::Tell, false, false)];
-    for (urge, answer, fetch) in kinds {
+    for urge in [Urge::Ask, Urge::Fetch, Urge::Pass, Urge::Tell] {
         let is_of = |waiting: &Waiting| match waiting.urge {
             Urge::Confirm => urge == Urge::Tell,
             other => other == urge,
         };
         let of_kind: alloc::vec::Vec<Waiting> =
             announced.iter().filter(|w| is_of(w)).copied().collect();
-        let control = Control::IHave { answer, fetch, entries: Entries::none() };
+        let control = Control::IHave {
+            answer: urge == Urge::Ask,
+            fetch: urge == Urge::Fetch,
+            passed: urge == Urge::Pass,
+            entries: Entries::none(),
+        };
         let done = put(writer, &control, &of_kind, |waiting| Announced {
             id: waiting.id.0,
             tree: waiting.tree,

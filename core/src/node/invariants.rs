@@ -18,6 +18,7 @@ impl Node {
         self.outbox.check();
         self.streams.check();
         self.asks.check();
+        self.troubles.check();
         let deadlines_max = 2 * self.table.len();
         assert!(self.suspicions.len() <= deadlines_max, "old deadlines of suspicions are bounded");
         let me = self.my_record();

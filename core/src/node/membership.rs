@@ -11,13 +11,13 @@ use super::{Leaving, Node};
 use crate::event::Fact;
 use crate::identity::{BootEpoch, Incarnation, NodeName};
 use crate::member::{
-    AccusationVerdict, AliveVerdict, Claim, MemberId, MemberState, Reclaim, Record, Rtt, Subject,
-    Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
+    AccusationVerdict, AliveVerdict, Claim, Keep, MemberId, MemberState, Reclaim, Record, Rtt,
+    Subject, Table, can_exchange, is_refutable, judge_alive, judge_dead, judge_suspect,
 };
 use crate::scale::{retransmit_limit, suspicion_timeout};
 use crate::suspicion::{Bounds, Suspicion};
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Alive, MessageType, NodeState, WireState};
+use crate::wire::message::{Accusation, Alive, MessageType, NodeAddr, NodeState, WireState};
 use crate::wire::msgpack::Blob;
 use crate::wire::{Full, PORTS_SINCE, Sink, encoded_len};
 
@@ -171,7 +171,8 @@ impl Node {
         }
         let newcomer = record.is_none_or(|record| !record.state.is_live());
         let must_ask = newcomer && self.params.ask_joins && approval == Approval::Needed;
-        match (judge_alive(record, subject, claim, self.reclaim(), self.now), known) {
+        let reclaim = self.reclaim(record, claim);
+        match (judge_alive(record, subject, claim, reclaim, self.now), known) {
             (AliveVerdict::Insert | AliveVerdict::Update, _) if must_ask => self.ask_join(claim),
             (AliveVerdict::Insert, None) => self.insert_member(claim),
             (AliveVerdict::Update, Some(id)) => self.update_member(id, claim),
@@ -182,9 +183,11 @@ impl Node {
         }
     }
 
-    fn reclaim(&self) -> Reclaim {
-        // Whoever is wrongly said to have left has as long to contradict as a suspect has.
-        let left_after = self.suspicion_bounds().min;
+    fn reclaim(&self, known: Option<&Record>, claim: &Claim<'_>) -> Reclaim {
+        // Whoever is wrongly said to have left has as long to contradict as a suspect has. Most claims
+        // are nothing of the kind, and the formula has a logarithm in it.
+        let takes_over = known.is_some_and(|known| known.addr != claim.addr);
+        let left_after = if takes_over { self.suspicion_bounds().min } else { Duration::ZERO };
         Reclaim { dead_after: self.params.reclaim_after, left_after }
     }
 
@@ -262,6 +265,7 @@ impl Node {
 
     fn insert_member(&mut self, claim: &Claim<'_>) {
         let Ok(name) = NodeName::new(claim.name) else { return };
+        self.clear_graves(claim.addr, true);
         let record = Record::alive(name, claim, self.now);
         let Ok(id) = self.table.insert(record, &mut self.membership_rng) else {
             self.stats.members_refused += 1;
@@ -274,6 +278,9 @@ impl Node {
 
     fn update_member(&mut self, id: MemberId, claim: &Claim<'_>) {
         let moved = self.table.get(id).is_some_and(|record| record.addr != claim.addr);
+        if moved {
+            self.clear_graves(claim.addr, false);
+        }
         if self.table.set_addr(id, claim.addr).is_err() {
             self.stats.members_refused += 1;
             return;
@@ -285,6 +292,7 @@ impl Node {
         record.incarnation = claim.incarnation;
         let new_life = changed.as_ref().is_some_and(Change::is_new_life);
         if moved || !old_state.is_live() || new_life {
+            self.troubles.forget(id);
             record.rtt = Rtt::default();
         }
         let name = record.name.clone();
@@ -438,6 +446,7 @@ impl Node {
         let Some(record) = self.table.get_mut(id) else { return };
         record.incarnation = incarnation;
         let (name, addr) = (record.name.clone(), record.addr.socket_addr());
+        self.troubles.forget(id);
         if state == MemberState::Dead {
             self.healer.lose(addr, self.now);
         }
@@ -526,20 +535,34 @@ impl Node {
         retransmit_limit(self.params.retransmit_mult, self.table.len())
     }
 
-    /// Forgets members that have been gone for long, and shuffles the probe order.
+    /// Buries and forgets members that have been gone for long, and shuffles the probe order.
     pub(super) fn reap(&mut self) {
+        let keep = Keep { gossip: self.params.gossip_to_dead, graves: self.params.remember_dead };
         let mut gone = Vec::new();
         self.table.reap_and_shuffle(
             self.me,
             self.now,
-            self.params.gossip_to_dead,
+            keep,
             &mut self.membership_rng,
             |id, name| gone.push((id, name)),
         );
         for (id, name) in gone {
-            self.updates.remove(id.as_u64());
-            self.tell(Fact::Reaped { name });
+            self.bid_farewell(id, name);
         }
         self.tidy_suspicions();
+    }
+
+    fn bid_farewell(&mut self, id: MemberId, name: NodeName) {
+        self.updates.remove(id.as_u64());
+        self.tell(Fact::Reaped { name });
+    }
+
+    /// Somebody alive is to be at this address: graves make room.
+    fn clear_graves(&mut self, addr: NodeAddr, is_new: bool) {
+        if let Some(grave) = self.table.grave_in_the_way(addr, is_new)
+            && let Some(name) = self.table.forget_grave(grave)
+        {
+            self.bid_farewell(grave, name);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `plausibility` | which incarnations are believed |
+//! | `reach` | what gets through to each member |
 //! | `pause` | what becomes of it after a standstill |
 //! | `compose`, `compose_overlay` | from an intent to bytes |
 //! | `serf` | a goodbye in Serf's words |
@@ -27,6 +28,7 @@ mod overlay;
 mod packets;
 mod pause;
 mod plausibility;
+mod reach;
 mod refutation;
 mod repair;
 mod rumors;
@@ -73,6 +75,8 @@ use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
 use plausibility::Questions;
+pub use reach::Reach;
+use reach::Troubles;
 use refutation::Refutations;
 use serf::Serf;
 pub use stats::Stats;
@@ -234,6 +238,7 @@ pub struct Node {
     first_incarnation: Incarnation,
     started_at: Instant,
     questions: Questions,
+    troubles: Troubles,
     refutations: Refutations,
     app_meta: Vec<u8>,
     leaving: Leaving,
@@ -310,6 +315,7 @@ impl Node {
             first_incarnation: incarnation,
             started_at: now,
             questions: Questions::default(),
+            troubles: Troubles::default(),
             refutations: Refutations::default(),
             app_meta: Vec::new(),
             leaving: Leaving::No,
@@ -597,7 +603,7 @@ impl Node {
     /// All members that this node knows, dead ones included, itself included, in the order in
     /// which it learned of them.
     pub fn members(&self) -> impl Iterator<Item = Member<'_>> + '_ {
-        self.table.iter().map(|(_, record)| record.view())
+        self.table.iter().map(|(id, record)| self.view(id, record))
     }
 
     /// How many members are alive or suspect, this node included.
@@ -609,7 +615,8 @@ impl Node {
     /// A member by name.
     #[must_use]
     pub fn member(&self, name: &[u8]) -> Option<Member<'_>> {
-        self.table.get(self.table.find(name)?).map(Record::view)
+        let id = self.table.find(name)?;
+        self.table.get(id).map(|record| self.view(id, record))
     }
 
     /// This node as others see it.
@@ -679,12 +686,12 @@ impl Node {
             self.stats.clock_regressions += 1;
             return;
         }
-        self.now = now;
+        let last = core::mem::replace(&mut self.now, now);
         if let Some(promised) = self.promised.take_if(|promised| *promised <= now) {
             self.stats.lag = now.saturating_since(promised);
             self.stats.lag_max = self.stats.lag_max.max(self.stats.lag);
             if self.is_pause(self.stats.lag) {
-                self.recover_from_pause(self.stats.lag);
+                self.recover_from_pause(now.saturating_since(last));
             }
         }
     }

@@ -25,8 +25,8 @@ pub(crate) enum Intent {
     RelayedPing { target: MemberId, seq: SeqNo },
     /// Ask `relay` to probe `target` for us.
     AskRelay { relay: MemberId, target: MemberId, seq: SeqNo },
-    /// Answer a probe; `to` need not be a member.
-    Ack { to: SocketAddr, seq: SeqNo },
+    /// Answer a probe; `to` need not be a member. A buried one is told of its death if it paid for it.
+    Ack { to: SocketAddr, seq: SeqNo, tells_death: bool },
     /// Pass on the answer to a probe that this node carried out for somebody else.
     RelayedAck { to: SocketAddr, seq: SeqNo },
     /// Tell a requester that the target did not answer.
@@ -116,21 +116,21 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn ack() -> Intent {
-        Intent::Ack { to: SocketAddr::from(([10, 0, 0, 1], 1)), seq: SeqNo(1) }
+    fn nack() -> Intent {
+        Intent::Nack { to: SocketAddr::from(([10, 0, 0, 1], 1)), seq: SeqNo(1) }
     }
 
     #[test]
     fn datagrams_are_limited_and_stream_actions_are_not() {
         let mut outbox = Outbox::default();
         for _ in 0..DATAGRAMS_MAX {
-            assert_eq!(outbox.push(ack()), Ok(()));
+            assert_eq!(outbox.push(nack()), Ok(()));
         }
-        assert_eq!(outbox.push(ack()), Err(Overflow));
+        assert_eq!(outbox.push(nack()), Err(Overflow));
         assert_eq!(outbox.push(Intent::Close { stream: StreamId(1) }), Ok(()));
         outbox.pop();
         outbox.check();
-        assert_eq!(outbox.push(ack()), Ok(()));
+        assert_eq!(outbox.push(nack()), Ok(()));
         outbox.check();
     }
 }

@@ -143,35 +143,34 @@ impl Node {
     pub(super) fn on_duplicate(&mut self, id: ShortId, came: Came) {
         let Some(link) = came.link else { return };
         self.hear(link);
-        let is_floor = |node: &Self, link| {
-            node.overlay.links.get(link).is_some_and(|link| link.kind == Kind::Floor)
-        };
-        let by_floor = is_floor(self, link);
-        let Some(&course) = self.overlay.courses.get(id) else { return };
-        let parent_is_floor = course.parent.is_some_and(|parent| is_floor(self, parent));
         let has_trees = self.has_trees();
-        let Some(kept) = self.overlay.courses.get_mut(id) else { return };
-        kept.known_by.insert(link);
+        let Some(course) = self.overlay.courses.get_mut(id) else { return };
+        course.known_by.insert(link);
+        let tree = course.tree;
         if !has_trees || came.off_tree {
             return;
         }
-        let useless = if course.off_tree {
-            // The first copy along the tree: it was only slower than repair.
-            (kept.parent, kept.off_tree) = (Some(link), false);
-            self.learn_lag(course.tree, course.far_since);
-            None
-        } else if parent_is_floor && !by_floor {
-            // The floor is for what the list does not bring.
-            kept.parent = Some(link);
-            self.learn_lag(course.tree, course.far_since);
-            course.parent
+        if course.off_tree {
+            self.on_passed(id, link);
         } else {
-            Some(link)
-        };
-        if let Some(useless) = useless {
-            self.prune(course.tree, useless);
+            self.prune(tree, link);
         }
-        self.confirm(id, course.tree, link);
+        self.confirm(id, tree, link);
+    }
+
+    /// The tree brings, or would bring, what came from elsewhere before: it was only slower than
+    /// repair. Those behind hear so too, so that all learn how long the tree takes.
+    fn on_passed(&mut self, id: ShortId, link: LinkId) {
+        let Some(course) = self.overlay.courses.get_mut(id).filter(|course| course.off_tree) else {
+            return;
+        };
+        (course.parent, course.off_tree) = (Some(link), false);
+        let course = *course;
+        self.learn_lag(course.tree, course.far_since.or(Some(course.since)));
+        let eager = self.overlay.eager(course.tree).without(Some(link));
+        for child in eager.and(course.known_by).iter() {
+            self.announce(child, id, course.tree, Urge::Pass);
+        }
     }
 
     fn prune(&mut self, tree: u8, link: LinkId) {
@@ -276,7 +275,7 @@ impl Node {
     // ── What members say ────────────────────────────────────────────────────────────────────────
 
     pub(super) fn on_control(&mut self, from: SocketAddr, control: &Control<'_>) {
-        let is_member = self.table.find_addr(from).is_some_and(|id| id != self.me);
+        let is_member = self.table.find_unburied_addr(from).is_some_and(|id| id != self.me);
         if !is_member || self.params.rumor_mode.is_thesis() || self.leaving == Leaving::Done {
             self.stats.controls_refused += 1;
             return;
@@ -286,8 +285,9 @@ impl Node {
             self.hear(link);
         }
         match control {
-            Control::IHave { answer, fetch, entries } => {
-                let heard = Heard { from, link, answer: *answer, fetch: *fetch };
+            Control::IHave { answer, fetch, passed, entries } => {
+                let (answer, fetch, passed) = (*answer, *fetch, *passed);
+                let heard = Heard { from, link, answer, fetch, passed };
                 entries.iter().for_each(|entry| self.on_announced(heard, entry));
             }
             Control::Graft { send, entries } => self.on_graft(from, link, *send, *entries),
@@ -328,6 +328,9 @@ impl Node {
         if let Some(course) = self.overlay.courses.get_mut(id) {
             course.known_by.insert(link);
         }
+        if heard.passed {
+            self.on_passed(id, link);
+        }
         if heard.answer {
             self.confirm(id, tree, link);
         }
@@ -344,7 +347,7 @@ impl Node {
         let wait = match (distance, link) {
             // It was sent, and lost; or it is never sent unasked.
             (Distance::Near, _) if heard.answer => Duration::ZERO,
-            _ if heard.fetch => Duration::ZERO,
+            _ if heard.fetch || heard.passed => Duration::ZERO,
             (Distance::Near, Some(link)) => link.payload_within(),
             _ => self.patience(Some(entry.tree)),
         };
@@ -368,7 +371,8 @@ impl Node {
     }
 
     /// How long a tree may be late before somebody who is no neighbour of the list is asked: it may
-    /// just be long. Beyond the half of it, the payload might be forgotten where it is.
+    /// just be long. Beyond three quarters of the time that payloads are kept, the one asked might have
+    /// forgotten it.
     pub(super) fn patience(&self, tree: Option<u8>) -> Duration {
         let least = self.params.gossip_interval.unwrap_or(RTT_UNKNOWN);
         self.overlay.patience.of(tree, least, self.params.payload_cache_for * 3 / 4)
@@ -574,6 +578,7 @@ struct Heard {
     link: Option<LinkId>,
     answer: bool,
     fetch: bool,
+    passed: bool,
 }
 
 /// Whether a payload that is sent belongs to no tree.

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::membership::accusation_of;
 use super::outbox::Intent;
 use super::plausibility::Hearing;
 use super::{Node, Stats};
@@ -13,8 +14,8 @@ use crate::identity::SeqNo;
 use crate::member::MemberId;
 use crate::time::Instant;
 use crate::wire::encoded_len;
-use crate::wire::message::{Ack, IndirectPing, Message, Nack, NodeAddr, Ping, Source};
-use crate::wire::packet::{Opener, PacketError, label_overhead};
+use crate::wire::message::{Ack, IndirectPing, Message, MessageType, Nack, NodeAddr, Ping, Source};
+use crate::wire::packet::{COMPOUND_OVERHEAD, Opener, PART_OVERHEAD, PacketError, label_overhead};
 
 /// Most probes that this node carries out for others at a time. Each costs two datagrams.
 pub(super) const RELAYS_MAX: usize = 256;
@@ -120,21 +121,36 @@ impl Node {
         }
         let to = self.reply_address(from, &ping.source);
         if self.may_answer(to, ping.seq, answers) {
-            self.intend(Intent::Ack { to, seq: ping.seq });
+            let tells_death = self.pays_for_its_death(to, ping.seq, answers);
+            self.intend(Intent::Ack { to, seq: ping.seq, tells_death });
         }
+    }
+
+    /// Whether a datagram from where a buried member was is long enough to be answered by what we
+    /// believe. It is to strangers what others believe of them.
+    fn pays_for_its_death(&self, to: SocketAddr, seq: SeqNo, answers: &Answers) -> bool {
+        let member = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        let Some(record) = member.filter(|record| record.is_buried()) else { return false };
+        let verdict = accusation_of(record, &record.name);
+        let verdict = encoded_len(|sink| verdict.encode(MessageType::DEAD, sink));
+        self.is_paid_for(seq, COMPOUND_OVERHEAD + 2 * PART_OVERHEAD + verdict, answers)
+    }
+
+    /// Whether a stranger's datagram is as long as its ack with so many bytes more, nearly.
+    fn is_paid_for(&self, seq: SeqNo, more: usize, answers: &Answers) -> bool {
+        let label = label_overhead(&self.params.label);
+        let ack = label + encoded_len(|sink| Ack { seq, ..Ack::default() }.encode(sink));
+        let wire_len = |len: usize| len + HEADERS_LEN;
+        wire_len(ack + more) * 10 <= wire_len(answers.datagram_len) * 11
     }
 
     /// Whether a datagram may cause one more answer to this address. An honest one asks one thing;
     /// one with hundreds of pings wants us to flood whoever it says that it comes from.
     fn may_answer(&mut self, to: SocketAddr, seq: SeqNo, answers: &mut Answers) -> bool {
-        let may = if self.table.find_addr(to).is_some() {
+        let may = if self.table.find_unburied_addr(to).is_some() {
             answers.given < ANSWERS_MAX
         } else {
-            let label = label_overhead(&self.params.label);
-            let ack = label + encoded_len(|sink| Ack { seq, ..Ack::default() }.encode(sink));
-            let wire_len = |len: usize| len + HEADERS_LEN;
-            let paid_for = wire_len(ack) * 10 <= wire_len(answers.datagram_len) * 11;
-            answers.given < STRANGER_ANSWERS_MAX && paid_for
+            answers.given < STRANGER_ANSWERS_MAX && self.is_paid_for(seq, 0, answers)
         };
         answers.given += usize::from(may);
         self.stats.questions_ignored += u64::from(!may);
@@ -146,8 +162,8 @@ impl Node {
     /// attack on it (protocol page §9.1).
     fn reply_address(&self, from: SocketAddr, source: &Source<'_>) -> SocketAddr {
         let Some(wanted) = source.socket_addr() else { return from };
-        let trusted =
-            wanted.ip() == from.ip().to_canonical() || self.table.find_addr(wanted).is_some();
+        let trusted = wanted.ip() == from.ip().to_canonical()
+            || self.table.find_unburied_addr(wanted).is_some();
         if trusted { wanted } else { from }
     }
 
@@ -164,7 +180,7 @@ impl Node {
         let target = self.relay_target(ping);
         if target == Some(self.me) {
             // memberlist pings itself through the network, with the same outcome.
-            self.intend(Intent::Ack { to: requester, seq: ping.seq });
+            self.intend(Intent::Ack { to: requester, seq: ping.seq, tells_death: false });
             return;
         }
         let Some(target) = target.filter(|_| self.relays.len() < RELAYS_MAX) else {
@@ -213,6 +229,7 @@ impl Node {
         let Some(probe) = self.end_probe() else { return };
         self.awareness.apply(-1);
         let Some(rtt) = probe.round_trip(self.now) else { return };
+        self.datagrams_pass(probe.target);
         let Some(record) = self.table.get_mut(probe.target) else { return };
         record.rtt.measure(rtt);
         if self.params.probe_events {

@@ -16,27 +16,29 @@ impl Node {
         lag >= self.params.probe_timeout
     }
 
-    /// The node was called `lag` later than it had asked for.
-    pub(super) fn recover_from_pause(&mut self, lag: Duration) {
+    /// The node was last called `lost` ago and may have stood still from then on, not only since it
+    /// should have been called again: what was due just then would be due now, before anything that
+    /// has come meanwhile is read.
+    pub(super) fn recover_from_pause(&mut self, lost: Duration) {
         self.stats.pauses += 1;
         self.awareness.apply(1);
         if let Some(probe) = &mut self.probe {
-            probe.postpone(lag);
+            probe.postpone(lost);
         }
         for relay in &mut self.relays {
-            relay.postpone(lag);
+            relay.postpone(lost);
         }
-        self.streams.postpone(lag);
-        self.asks.postpone(lag);
-        self.overlay.courses.postpone(lag);
-        self.postpone_verdicts(lag);
+        self.streams.postpone(lost);
+        self.asks.postpone(lost);
+        self.overlay.courses.postpone(lost);
+        self.postpone_verdicts(lost);
     }
 
-    fn postpone_verdicts(&mut self, lag: Duration) {
+    fn postpone_verdicts(&mut self, lost: Duration) {
         let suspects: Vec<_> = self.table.suspicions().map(|(id, _)| id).collect();
         for id in suspects {
             let Some(suspicion) = self.table.suspicion_mut(id) else { continue };
-            suspicion.postpone(lag);
+            suspicion.postpone(lost);
             let deadline = suspicion.deadline();
             self.schedule_verdict(deadline, id);
         }

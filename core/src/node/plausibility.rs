@@ -61,7 +61,9 @@ impl Node {
         hearing: Hearing,
     ) -> bool {
         let known = self.table.find(name);
-        let Some((id, record)) = known.and_then(|id| Some((id, self.table.get(id)?))) else {
+        let known = known.and_then(|id| Some((id, self.table.get(id)?)));
+        // Whoever comes back from a grave may have learnt to count otherwise.
+        let Some((id, record)) = known.filter(|(_, record)| !record.is_buried()) else {
             let too_high = stated.0 > UNKNOWN_MAX;
             self.stats.implausible_incarnations += u64::from(too_high);
             return too_high;

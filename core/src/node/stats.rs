@@ -54,6 +54,8 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Probes that a member answered over a stream only: datagrams to or from it are lost.
     pub probes_by_stream_only: u64,
+    /// Times that something else got through to a member than before.
+    pub reach_changes: u64,
     /// Acks and nacks that answer nothing outstanding.
     pub acks_unmatched: u64,
     /// Pings for another name; they get no answer.

@@ -216,6 +216,9 @@ impl Node {
         self.probe = Some(Probe::start(self.now, target, seq, incarnation, timeout, interval));
         self.stats.probes += 1;
         self.intend(Intent::Ping { target, seq });
+        if self.doubts_streams(target) {
+            self.check_streams(target);
+        }
     }
 
     fn run_probe(&mut self) {
@@ -263,6 +266,7 @@ impl Node {
         let Some(probe) = self.end_probe() else { return };
         self.stats.probes_by_stream_only += 1;
         self.awareness.apply(-1);
+        self.only_streams_pass(probe.target);
         if let Some(name) = self.name_of(probe.target) {
             self.tell(Fact::DatagramsLost { name });
         }

@@ -37,6 +37,8 @@ pub(crate) enum Urge {
     Ask,
     /// It will not come by itself.
     Fetch,
+    /// The payload would go along here now, had it not come from elsewhere.
+    Pass,
 }
 
 /// All that waits for one recipient.
@@ -110,7 +112,7 @@ impl Controls {
 
     /// Adds an announcement, which waits for others unless it is urgent.
     pub(crate) fn announce(&mut self, to: SocketAddr, waiting: Waiting) -> Due {
-        if matches!(waiting.urge, Urge::Ask | Urge::Fetch) {
+        if matches!(waiting.urge, Urge::Ask | Urge::Fetch | Urge::Pass) {
             return self.urgent(to, |pending| pending.announced.push(waiting));
         }
         if self.len >= CONTROLS_MAX {

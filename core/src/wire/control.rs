@@ -1,12 +1,12 @@
 //! What the members of an overlay tell each other about rumours without sending them: ids, and who
 //! sends along which link.
 //!
-//! Each is an [`Envelope`](super::envelope::Envelope) of its own kind. After the header of six
+//! Each is an [`Envelope`] of its own kind. After the header of six
 //! bytes, whose channel is 0, follow entries of one size to the end of the message:
 //!
 //! | kind | flags | an entry | size |
 //! |---|---|---|---|
-//! | 2 IHAVE | 1 = answer, 2 = fetch | short id, tree, milliseconds that the announcement waited | 10 |
+//! | 2 IHAVE | 1 = answer, 2 = fetch, 4 = passed | short id, tree, milliseconds that the announcement waited | 10 |
 //! | 3 GRAFT | 1 = send it | tree, short id | 9 |
 //! | 4 PRUNE | | tree | 1 |
 //! | 5 IDONTWANT | | short id | 8 |
@@ -29,6 +29,8 @@ pub const TREES: u8 = 64;
 const ANSWER: u8 = 1;
 /// IHAVE: these are sent to those only who ask for them.
 const FETCH: u8 = 2;
+/// IHAVE: here the payload would have come along the tree, had the recipient not had it before.
+const PASSED: u8 = 4;
 /// GRAFT: the payload is wanted, not only the next ones.
 const SEND: u8 = 1;
 /// PULL: the sender lacks these, and waits for them to come by themselves.
@@ -43,6 +45,9 @@ pub enum Control<'a> {
         answer: bool,
         /// They are sent to those only who ask for them.
         fetch: bool,
+        /// Their payloads would come along the tree now, if the recipient were not known to have
+        /// them from elsewhere.
+        passed: bool,
         /// Which.
         entries: Entries<'a, Announced>,
     },
@@ -252,6 +257,7 @@ impl<'a> Control<'a> {
             kind::IHAVE => Self::IHave {
                 answer: has(ANSWER),
                 fetch: has(FETCH),
+                passed: has(PASSED),
                 entries: Entries::decode(rest)?,
             },
             kind::GRAFT => Self::Graft { send: has(SEND), entries: Entries::decode(rest)? },
@@ -267,8 +273,8 @@ impl<'a> Control<'a> {
     pub(super) fn kind_and_flags(&self) -> (u8, u8) {
         let flag = |set: bool, flag: u8| u8::from(set) * flag;
         match *self {
-            Self::IHave { answer, fetch, .. } => {
-                (kind::IHAVE, flag(answer, ANSWER) | flag(fetch, FETCH))
+            Self::IHave { answer, fetch, passed, .. } => {
+                (kind::IHAVE, flag(answer, ANSWER) | flag(fetch, FETCH) | flag(passed, PASSED))
             }
             Self::Graft { send, .. } => (kind::GRAFT, flag(send, SEND)),
             Self::Prune { .. } => (kind::PRUNE, 0),
@@ -307,13 +313,23 @@ mod tests {
         let ids = b"\x00\x00\x00\x00\x00\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff";
         let cases: [(Control<'_>, &[u8], &[u8]); 7] = [
             (
-                Control::IHave { answer: true, fetch: false, entries: entries(announced) },
+                Control::IHave {
+                    answer: true,
+                    fetch: false,
+                    passed: false,
+                    entries: entries(announced),
+                },
                 b"RM\x12\x01\x00\x00",
                 announced,
             ),
             (
-                Control::IHave { answer: false, fetch: true, entries: entries(announced) },
-                b"RM\x12\x02\x00\x00",
+                Control::IHave {
+                    answer: false,
+                    fetch: true,
+                    passed: true,
+                    entries: entries(announced),
+                },
+                b"RM\x12\x06\x00\x00",
                 announced,
             ),
             (

@@ -87,6 +87,7 @@ pub struct Cluster {
     next: u64,
     cuts: BTreeSet<(usize, usize)>,
     datagram_cuts: BTreeSet<(usize, usize)>,
+    stream_cuts: BTreeSet<(usize, usize)>,
     /// Who stands still until when.
     still: BTreeMap<usize, Instant>,
     /// The other end of a stream.
@@ -261,6 +262,7 @@ impl Cluster {
             next: 0,
             cuts: BTreeSet::new(),
             datagram_cuts: BTreeSet::new(),
+            stream_cuts: BTreeSet::new(),
             garble_streams: false,
             still: BTreeMap::new(),
             pipes: BTreeMap::new(),
@@ -397,6 +399,11 @@ impl Cluster {
         self.datagram_cuts.insert((from, to));
     }
 
+    /// No call from `from` reaches `to` any more; datagrams do.
+    pub fn cut_streams(&mut self, from: usize, to: usize) {
+        self.stream_cuts.insert((from, to));
+    }
+
     pub fn isolate(&mut self, index: usize) {
         for other in 0..self.nodes.len() {
             self.cut(index, other);
@@ -407,6 +414,7 @@ impl Cluster {
     pub fn heal(&mut self) {
         self.cuts.clear();
         self.datagram_cuts.clear();
+        self.stream_cuts.clear();
     }
 
     /// What `index` believes about `about`.
@@ -527,7 +535,7 @@ impl Cluster {
                     self.send(index, to, bytes);
                 }
                 Output::Connect { stream, to } => match self.index_of(to) {
-                    Some(peer) if !self.cuts.contains(&(index, peer)) => {
+                    Some(peer) if !self.swallows_calls(index, peer) => {
                         self.post(peer, Parcel::Dial { from: index, stream });
                     }
                     // A black hole: the deadline of the stream ends it.
@@ -551,6 +559,10 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    fn swallows_calls(&self, from: usize, to: usize) -> bool {
+        [&self.cuts, &self.stream_cuts].iter().any(|cuts| cuts.contains(&(from, to)))
     }
 
     fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {

@@ -103,6 +103,14 @@ impl<E: From<ChildEvent> + Send + 'static> Children<E> {
         }
     }
 
+    /// Ends a child by force; its end is heard like any other.
+    pub(crate) fn kill(&mut self, index: usize) {
+        if let Some(member) = self.members.get_mut(&index) {
+            // It may have ended by itself.
+            let _ = member.process.kill();
+        }
+    }
+
     fn listen(&self, index: usize, stdout: ChildStdout, errors: PathBuf) {
         let (generation, say) = (self.generation, self.say.clone());
         std::thread::spawn(move || {

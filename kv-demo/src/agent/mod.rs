@@ -249,6 +249,10 @@ impl Agent {
                 self.children.order(index, &order);
                 Ok(())
             }
+            Wish::Kill { index } => {
+                self.children.kill(index);
+                Ok(())
+            }
             Wish::Write { index, key, value } => self.write(index, key, value),
             Wish::Dismiss => {
                 self.generation += 1;

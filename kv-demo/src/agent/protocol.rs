@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! coordinator ─► agent                            agent ─► coordinator
-//!                                                 {"news":"hello","version":"0.1.0","protocol":1}
+//!                                                 {"news":"hello","version":"0.1.0","protocol":2}
 //! {"wish":"ping","t":170}                         {"news":"pong","ping":170,"received":…,"sent":…}
 //! {"wish":"spawn","index":8,"bind":"192.0.2.2",…} {"news":"report","index":8,"report":{…}}
 //! {"wish":"order","index":8,"order":{…}}          {"news":"ended","index":8,"last_words":"…"}
+//! {"wish":"kill","index":9}                       {"news":"ended","index":9,"last_words":"…"}
 //! {"wish":"write","index":0,"key":…,"value":…}    {"news":"written","refusal":null}
 //! {"wish":"traces"}                               {"news":"trace","index":8,"piece":"…"} …
 //! {"wish":"dismiss"}                              {"news":"dismissed"}
@@ -26,7 +27,7 @@ use crate::node::control::{Order, Report};
 use crate::topology::DIM_MAX;
 
 /// Number of this protocol; it grows with every change that the other side must know of.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Version of this program. The two sides measure together only if they are the same program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -75,6 +76,11 @@ pub enum Wish {
         index: usize,
         /// What.
         order: Order,
+    },
+    /// End a child by force.
+    Kill {
+        /// Which.
+        index: usize,
     },
     /// Write a key through a child's HTTP door.
     Write {
@@ -187,8 +193,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<Wish>(text).unwrap(), spawn);
         let again = serde_json::to_string(&spawn).unwrap();
         assert_eq!(serde_json::from_str::<Wish>(&again).unwrap(), spawn);
-        let hello = News::Hello { version: "0.1.0".into(), protocol: 1 };
-        let text = r#"{"news":"hello","version":"0.1.0","protocol":1}"#;
+        let hello = News::Hello { version: "0.1.0".into(), protocol: 2 };
+        let text = r#"{"news":"hello","version":"0.1.0","protocol":2}"#;
         assert_eq!(serde_json::to_string(&hello).unwrap(), text);
         let report = News::Report { index: 3, report: Report::Live { members: 2 } };
         let text = r#"{"news":"report","index":3,"report":{"report":"live","members":2}}"#;

@@ -53,6 +53,10 @@ struct Defaults {
     packet_size_max: Option<u32>,
     probe_interval_ms: Option<u32>,
     push_pull_interval_ms: Option<u32>,
+    immediate: Option<bool>,
+    prune: Option<bool>,
+    repair: Option<bool>,
+    floor: Option<bool>,
 }
 
 pub(super) fn parse(text: &str, name: &str) -> Result<NodeFile, ConfigError> {
@@ -128,6 +132,10 @@ impl Defaults {
             probe_interval_ms: self.probe_interval_ms,
             push_pull_interval_ms: self.push_pull_interval_ms,
             phase: None,
+            immediate: self.immediate,
+            prune: self.prune,
+            repair: self.repair,
+            floor: self.floor,
         })
     }
 }
@@ -177,6 +185,10 @@ piggyback = false
 packet_size_max = 3500
 probe_interval_ms = 10_000
 push_pull_interval_ms = 0
+immediate = true
+prune = false
+repair = true
+floor = false
 
 [nodes.Node2]
 bind = "0.0.0.0:30001"
@@ -212,6 +224,10 @@ bind = "0.0.0.0:1"
                 probe_interval_ms: Some(10_000),
                 push_pull_interval_ms: Some(0),
                 phase: None,
+                immediate: Some(true),
+                prune: Some(false),
+                repair: Some(true),
+                floor: Some(false),
             }
         );
     }

@@ -130,6 +130,19 @@ pub struct Overrides {
     pub push_pull_interval_ms: Option<u32>,
     /// When periodic actions begin; files do not say.
     pub phase: Option<Phase>,
+    /// Mode matching: whether rumours are forwarded the moment they arrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immediate: Option<bool>,
+    /// Mode matching: whether links that bring duplicates carry ids only from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<bool>,
+    /// Mode matching: whether nodes tell each other what they have, and ask for what they lack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<bool>,
+    /// Mode matching: whether links computed from the members keep the cluster connected when others
+    /// die.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<bool>,
 }
 
 impl Overrides {
@@ -137,13 +150,17 @@ impl Overrides {
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let number = |value: u32| value.to_string();
-        let piggyback = |is_on| if is_on { "on" } else { "off" }.to_owned();
+        let switch = |is_on| if is_on { "on" } else { "off" }.to_owned();
         let flags = [
             ("--interval", self.gossip_interval_ms.map(|ms| format!("{ms}ms"))),
             ("--fanout", self.fanout.map(number)),
             ("--retransmit", self.retransmit_mult.map(number)),
-            ("--piggyback", self.piggyback.map(piggyback)),
+            ("--piggyback", self.piggyback.map(switch)),
             ("--phase", self.phase.map(|phase| phase.name().to_owned())),
+            ("--immediate", self.immediate.map(switch)),
+            ("--prune", self.prune.map(switch)),
+            ("--repair", self.repair.map(switch)),
+            ("--floor", self.floor.map(switch)),
         ];
         let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
         given.flatten().collect()

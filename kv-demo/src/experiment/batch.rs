@@ -14,6 +14,7 @@ use super::virtual_run::WorldPlan;
 use super::{Continue, ExperimentError, label, virtual_run};
 use crate::metrics::{Run, RunFigures};
 use crate::report::Floor;
+use crate::summary::Statistics;
 
 /// Nodes of all worlds that run side by side, at most: a thousand take up to 700 MiB.
 const NODES_AT_ONCE_MAX: usize = 8_192;
@@ -33,6 +34,7 @@ struct Progress {
     next: AtomicUsize,
     is_over: AtomicBool,
     figures: Mutex<Vec<RunFigures>>,
+    finished: AtomicUsize,
     error: Mutex<Option<(String, RunError)>>,
 }
 
@@ -76,7 +78,7 @@ impl Batch<'_> {
             work();
         });
         let figures = self.end(plans, progress)?;
-        say(self.bar, &cost(figures.len(), clock.now()));
+        say(self.bar, &cost(plans.len(), clock.now()));
         Ok(figures)
     }
 
@@ -87,12 +89,13 @@ impl Batch<'_> {
     ) -> Result<Vec<RunFigures>, ExperimentError> {
         self.bar.finish_and_clear();
         let figures = progress.figures.into_inner().unwrap_or_default();
+        let finished = progress.finished.into_inner();
         match progress.error.into_inner().unwrap_or_default() {
             None => Ok(figures),
             Some((_, error)) if error.is_interrupt() => {
                 let out = plans.first().and_then(|plan| plan.dir.parent()?.parent());
                 let out = out.unwrap_or(Path::new("out")).to_owned();
-                Err(ExperimentError::Interrupted { finished: figures.len(), out })
+                Err(ExperimentError::Interrupted { finished, out })
             }
             Some((label, error)) => Err(ExperimentError::Run { label, error }),
         }
@@ -107,7 +110,8 @@ impl Batch<'_> {
                 Ok(figures) => {
                     say(self.bar, &line(&label, &figures, self.floors));
                     self.bar.inc(1);
-                    lock(&progress.figures).push(figures);
+                    progress.finished.fetch_add(1, Ordering::SeqCst);
+                    lock(&progress.figures).extend(figures);
                 }
                 Err(error) => {
                     progress.is_over.store(true, Ordering::SeqCst);
@@ -126,7 +130,7 @@ impl Batch<'_> {
         plan: &RunPlan,
         label: &str,
         carry_out: CarryOut<'_>,
-    ) -> Result<RunFigures, RunError> {
+    ) -> Result<Vec<RunFigures>, RunError> {
         if self.go_on == Continue::Finished
             && let Some(figures) = run::finished(plan)?
         {
@@ -160,11 +164,18 @@ fn message(label: &str, run: &Run, stage: Stage) -> String {
     }
 }
 
-/// One run in a line, with the floor of this machine beside it.
-fn line(label: &str, run: &RunFigures, floors: &[Floor]) -> String {
-    let time = run.convergence_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-    let rate = run.convergence_rate;
-    let floor = floors.iter().find(|floor| (floor.topology, floor.dim) == (run.topology, run.dim));
+/// One run in a line, with the floor of this machine beside it: of several messages the mean rate and
+/// the median time.
+fn line(label: &str, figures: &[RunFigures], floors: &[Floor]) -> String {
+    let over = |figure: fn(&RunFigures) -> Option<f64>| -> Statistics {
+        figures.iter().filter_map(figure).collect()
+    };
+    let time = over(|run| run.convergence_ms).median();
+    let time = time.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+    let rate = over(|run| Some(run.convergence_rate)).mean().unwrap_or_default();
+    let Some(run) = figures.first() else { return format!("{label:<32} nothing") };
+    let floor =
+        floors.iter().find(|floor| (floor.topology, floor.nodes) == (run.topology, run.nodes));
     let floor = floor.map_or(String::new(), |floor| format!(", floor {:.1} ms", floor.median_ms));
     format!("{label:<32} rate {rate:.2}, {time}{floor}")
 }

@@ -1,6 +1,7 @@
 //! The processes of a run as one thing: they are started together, talk over their standard
 //! streams, and end together, on this host or on others.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -19,6 +20,9 @@ use crate::agent::protocol::Wish;
 use crate::members::Door;
 use crate::node::control::{Order, Report};
 use crate::report::HostClock;
+
+/// Longest wait for processes to end that were killed.
+const KILL_MAX: Duration = Duration::from_secs(10);
 
 /// Why a cluster of processes did not do what it should; one line.
 #[derive(Debug, Error)]
@@ -108,6 +112,8 @@ impl Site {
 pub struct Cluster<'a> {
     children: Kept<'a>,
     size: usize,
+    /// Whose end is no failure.
+    killed: BTreeSet<usize>,
     clock: Clock,
 }
 
@@ -145,7 +151,7 @@ impl<'a> Cluster<'a> {
                 Kept::There(crew)
             }
         };
-        Ok(Self { children, size, clock })
+        Ok(Self { children, size, killed: BTreeSet::new(), clock })
     }
 
     /// How many processes there are.
@@ -204,7 +210,11 @@ impl<'a> Cluster<'a> {
         match &mut self.children {
             // They were written there.
             Kept::Here { .. } => Ok(()),
-            Kept::There(crew) => crew.collect(dir),
+            Kept::There(crew) => {
+                crew.collect(dir)?;
+                // Of whoever was killed before it wrote anything out, nothing comes.
+                self.killed.iter().try_for_each(|&index| crew.begin_trace(index, dir))
+            }
         }
     }
 
@@ -238,6 +248,7 @@ impl<'a> Cluster<'a> {
                 Some((index, Said::Gibberish(line))) => {
                     return Err(ClusterError::Gibberish { node: self.name(index), line });
                 }
+                Some((index, Said::Ended(_))) if self.killed.contains(&index) => {}
                 Some((index, Said::Ended(last_words))) => {
                     return Err(ClusterError::Ended { node: self.name(index), last_words });
                 }
@@ -245,6 +256,46 @@ impl<'a> Cluster<'a> {
                 None => {}
             }
         }
+    }
+
+    /// Ends processes by force, all at once, and waits until they have ended. What others report
+    /// meanwhile is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] if a host is lost, somebody interrupts, or one does not end.
+    pub fn kill(&mut self, victims: &[usize]) -> Result<(), ClusterError> {
+        for &index in victims {
+            self.killed.insert(index);
+            match &mut self.children {
+                Kept::Here { children, .. } => children.kill(index),
+                Kept::There(crew) => crew.send(index, Wish::Kill { index }),
+            }
+        }
+        let deadline = self.clock.now() + KILL_MAX;
+        let mut missing: BTreeSet<usize> = victims.iter().copied().collect();
+        while !missing.is_empty() {
+            if is_interrupted() {
+                return Err(ClusterError::Interrupted);
+            }
+            if self.clock.now() >= deadline {
+                return Err(ClusterError::TimedOut {
+                    seconds: KILL_MAX.as_secs(),
+                    what: "all are killed",
+                    progress: format!("{} live", missing.len()),
+                });
+            }
+            if let Some((index, Said::Ended(_))) = self.hear(SLICE)? {
+                missing.remove(&index);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many were killed.
+    #[must_use]
+    pub fn killed(&self) -> usize {
+        self.killed.len()
     }
 
     fn hear(&mut self, wait: Duration) -> Result<Option<(usize, Said)>, ClusterError> {

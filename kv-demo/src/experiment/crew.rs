@@ -209,6 +209,18 @@ impl Crew {
         Ok(())
     }
 
+    /// Sees to it that there is a trace of a child in `dir`, if an empty one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Files`].
+    pub(super) fn begin_trace(&self, index: usize, dir: &Path) -> Result<(), ClusterError> {
+        let Some(job) = self.jobs.get(index) else { return Ok(()) };
+        let path = trace_path(dir, job.number);
+        let opened = File::options().create(true).append(true).open(&path);
+        opened.map(drop).map_err(|error| ClusterError::Files { path, reason: error.to_string() })
+    }
+
     /// Waits for news that are no child's; a child's are kept for [`next`](Self::next).
     fn answer(
         &mut self,

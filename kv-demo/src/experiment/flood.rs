@@ -14,7 +14,7 @@ use crate::node::control::{self, Order, Report};
 use crate::node::wall;
 use crate::report::offset_of;
 use crate::summary::Statistics;
-use crate::topology::{self, Topology};
+use crate::topology::Graph;
 
 /// Bytes of a flooded datagram: about those of a rumour in its envelope.
 const DATAGRAM_LEN: usize = 100;
@@ -28,10 +28,6 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// What a calibration found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    /// The graph.
-    pub topology: Topology,
-    /// Its dimension.
-    pub dim: u32,
     /// Time from the start to the last receipt, in milliseconds, of each round that reached all.
     pub rounds_ms: Vec<f64>,
     /// Rounds that lost a datagram and did not reach all.
@@ -54,23 +50,21 @@ impl Calibration {
 pub fn calibrate(
     site: &mut Site,
     dir: &Path,
-    topology: Topology,
-    dim: u32,
+    graph: &Graph,
     rounds: u32,
 ) -> Result<Calibration, ClusterError> {
-    let nodes = topology::node_count(dim);
+    let nodes = graph.nodes();
     let numbers = 1..=u32::try_from(nodes).unwrap_or(u32::MAX);
     let jobs = numbers.map(|number| Job { number, task: Task::Flood }).collect();
     let mut cluster = Cluster::spawn(site, dir, jobs)?;
     let addrs = bound(&mut cluster)?;
     for index in 0..nodes {
-        let ends = topology::neighbors(topology, dim, index);
-        let neighbors = ends.into_iter().map(|end| addrs[end]).collect();
+        let neighbors = graph.neighbors(index).iter().map(|&end| addrs[end]).collect();
         let start = Order::Start { neighbors, seed: None, push_pull_ms: 0, retransmit_mult: 0 };
         cluster.order(index, &start);
     }
     await_links(&mut cluster)?;
-    let mut calibration = Calibration { topology, dim, rounds_ms: Vec::new(), incomplete: 0 };
+    let mut calibration = Calibration { rounds_ms: Vec::new(), incomplete: 0 };
     for round in 0..rounds {
         match flood_once(&mut cluster, round)? {
             Some(ms) => calibration.rounds_ms.push(ms),
@@ -188,7 +182,7 @@ impl Flooder {
                     control::report(&Report::Linked);
                 }
                 Ok(Order::Flood { round }) => self.flood(round, None),
-                Ok(Order::Settle) => {}
+                Ok(Order::Settle | Order::Mark) => {}
                 Ok(Order::Finish) | Err(_) => break,
             }
         }

@@ -29,7 +29,8 @@ pub fn catch_interrupts() -> Result<(), ctrlc::Error> {
 }
 
 /// Whether somebody interrupted.
-pub(super) fn is_interrupted() -> bool {
+#[must_use]
+pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod clock;
 mod cluster;
+mod conditions;
 mod crew;
 pub mod flood;
 mod hosts;
@@ -10,19 +11,24 @@ mod interrupt;
 mod link;
 mod page;
 pub mod run;
+mod spread;
 pub mod virtual_run;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
 
 pub use cluster::{Cluster, ClusterError, Site};
+pub use conditions::{
+    BadChurn, BadKill, Churn, Conditions, Kill, KillError, MESSAGES_MAX, RATE_MAX,
+};
 pub use crew::Crew;
 pub use hosts::{HostSpec, HostsError, HostsPlan, LAUNCHER_DEFAULT};
-pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts};
+pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts, is_interrupted};
 pub use link::{HostError, HostTrouble};
 pub use page::write_page;
 pub use run::Keep;
@@ -34,7 +40,7 @@ use crate::metrics::{self, MetricsError, Overlay, Run, RunFigures, Runtime};
 use crate::plot::{self, PlotError, TimeAxis};
 use crate::report::{self, Barrier, Floor, HostClock, ReportError, Results};
 use crate::settings::{Settings, window_ms};
-use crate::topology::{self, Topology};
+use crate::topology::{self, Graph, SourceError, Topology};
 use crate::trace::TraceFormat;
 use batch::{Batch, progress_bar};
 use flood::Calibration;
@@ -49,9 +55,9 @@ const BARRIER_RETRANSMIT_MULT: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The graphs.
-    pub topologies: Vec<Topology>,
-    /// Their dimensions.
-    pub dims: Vec<u32>,
+    pub graphs: Vec<Arc<Graph>>,
+    /// What has decided about those that were drawn, and decides about who is killed.
+    pub seed: u64,
     /// How rumours spread.
     pub modes: Vec<Mode>,
     /// How often each.
@@ -62,6 +68,8 @@ pub struct Options {
     pub overrides: Overrides,
     /// The same, in the words of the command line, for the nodes.
     pub override_words: Vec<String>,
+    /// What is written into the clusters, and what is done to them.
+    pub conditions: Conditions,
     /// How long copies are counted, in milliseconds; `None` takes the preset's.
     pub window_ms: Option<u64>,
     /// How long a run waits for the last receipt, in milliseconds.
@@ -162,6 +170,18 @@ pub enum ExperimentError {
         /// The folder.
         out: PathBuf,
     },
+    /// The folder holds runs on other links under the same name.
+    #[error("{}: holds other links of that name: name another --out", path.display())]
+    OtherGraph {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The links of a run cannot be known again.
+    #[error(transparent)]
+    Graph(#[from] SourceError),
+    /// Nobody can be killed like that.
+    #[error(transparent)]
+    Kill(#[from] KillError),
     /// There is nothing to report.
     #[error("{}: no runs in there: name the folder that an experiment wrote", dir.display())]
     NoRuns {
@@ -188,12 +208,13 @@ pub enum ExperimentError {
 ///
 /// [`ExperimentError`]; runs that were finished stay, and no process is left.
 pub fn run_all(program: &Path, options: &Options) -> Result<Results, ExperimentError> {
-    check(options)?;
+    let plans = plans(options)?;
+    check(options, plans.first())?;
     if options.go_on == Continue::Never && run_dirs(&options.out).is_ok() {
         return Err(ExperimentError::Occupied { out: options.out.clone() });
     }
     create_dir(&options.out)?;
-    let plans = plans(options);
+    write_graphs(options)?;
     let bar = progress_bar(plans.len());
     let figures;
     let floors;
@@ -254,7 +275,7 @@ fn interrupted_or(
 /// The floors of two lists, the later ones where both have one.
 fn merged(earlier: Vec<Floor>, later: Vec<Floor>) -> Vec<Floor> {
     let is_later = |floor: &Floor| {
-        later.iter().any(|other| (other.topology, other.dim) == (floor.topology, floor.dim))
+        later.iter().any(|other| (other.topology, other.nodes) == (floor.topology, floor.nodes))
     };
     let mut floors: Vec<Floor> = earlier.into_iter().filter(|floor| !is_later(floor)).collect();
     floors.extend(later);
@@ -282,7 +303,8 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
     for run_dir in &run_dirs {
         let label = || run_dir.display().to_string();
         let failed = |error| ExperimentError::Run { label: label(), error };
-        figures.push(run::measure_again(run_dir).map_err(failed)?);
+        let graph = read_graph(dir, &run::read_run_file(run_dir).map_err(failed)?.run)?;
+        figures.extend(run::measure_again(run_dir, &graph).map_err(failed)?);
     }
     let shared = shared(run_dirs.iter().map(PathBuf::as_path))?;
     write_results(dir, read_floors(dir), figures, shared)
@@ -290,6 +312,8 @@ pub fn report_again(dir: &Path) -> Result<Results, ExperimentError> {
 
 /// What the runs of an experiment share, beside their figures.
 struct Shared {
+    conditions: Option<Conditions>,
+    overrides: Vec<String>,
     barrier: Option<Barrier>,
     world: Option<WorldPlan>,
     /// The clocks of the hosts, each as it was known worst.
@@ -303,7 +327,11 @@ fn shared<'a>(run_dirs: impl Iterator<Item = &'a Path>) -> Result<Shared, Experi
         let file = run::read_run_file(dir);
         files.push(file.map_err(|error| ExperimentError::Run { label: label(), error })?);
     }
+    let conditions = report::common(files.iter().map(|file| file.conditions));
     Ok(Shared {
+        conditions: conditions.filter(|conditions| *conditions != Conditions::default()),
+        overrides: report::common(files.iter().map(|file| file.overrides.clone()))
+            .unwrap_or_default(),
         barrier: report::common(files.iter().map(|file| file.barrier)),
         world: report::common(files.iter().map(|file| file.world)).flatten(),
         hosts: report::worst(files.into_iter().flat_map(|file| file.hosts)),
@@ -331,6 +359,8 @@ fn write_results(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let versions = BTreeMap::from([("kv-demo".to_owned(), version)]);
     let mut results = Results::new(versions, floors, figures);
+    results.header.conditions = shared.conditions;
+    results.header.overrides = shared.overrides;
     results.header.barrier = shared.barrier;
     results.header.world = shared.world;
     results.header.hosts = shared.hosts;
@@ -350,14 +380,13 @@ fn write_results(
 pub fn calibrate(
     program: &Path,
     hosts: Option<&HostsPlan>,
-    topology: Topology,
-    dim: u32,
+    graph: &Graph,
     rounds: u32,
 ) -> Result<Calibration, ExperimentError> {
-    check_hosts(hosts, dim)?;
+    check_hosts(hosts, graph.nodes())?;
     let temporary = temporary()?;
     let mut site = Site::open(program, hosts, temporary.path())?;
-    let result = flood::calibrate(&mut site, temporary.path(), topology, dim, rounds);
+    let result = flood::calibrate(&mut site, temporary.path(), graph, rounds);
     result.map_err(|error| match error {
         ClusterError::Interrupted => ExperimentError::CalibrationInterrupted,
         error => ExperimentError::Calibrate(error),
@@ -380,17 +409,18 @@ fn calibrate_all(
         return Ok(floors);
     }
     let temporary = temporary()?;
-    for (&topology, &dim) in pairs(&options.topologies, &options.dims) {
-        bar.set_message(format!("calibrating {topology}-{dim}"));
+    for graph in &options.graphs {
+        let stem = topology::stem(graph.topology(), graph.nodes());
+        bar.set_message(format!("calibrating {stem}"));
         let rounds = options.calibrate_rounds;
-        let found = flood::calibrate(site, temporary.path(), topology, dim, rounds);
+        let found = flood::calibrate(site, temporary.path(), graph, rounds);
         let found = found.map_err(|error| {
             bar.finish_and_clear();
             interrupted_or(error, &options.out, ExperimentError::Calibrate)
         })?;
         if let Some(median_ms) = found.median_ms() {
             let repeats = u32::try_from(found.rounds_ms.len()).unwrap_or(u32::MAX);
-            floors.push(Floor { topology, dim, median_ms, repeats });
+            floors.push(floor_of(graph, median_ms, repeats));
         }
     }
     Ok(floors)
@@ -398,29 +428,38 @@ fn calibrate_all(
 
 /// In virtual time the floor is the longest of the shortest ways: nothing has to be measured.
 fn worlds_floors(options: &Options, delay: Delay) -> Vec<Floor> {
-    let of = |(&topology, &dim)| {
-        let floor = virtual_run::floor(topology, dim, delay);
-        Floor { topology, dim, median_ms: floor.as_secs_f64() * 1_000.0, repeats: 1 }
+    let of = |graph: &Arc<Graph>| {
+        let floor = virtual_run::floor(graph, delay);
+        floor_of(graph, floor.as_secs_f64() * 1_000.0, 1)
     };
-    pairs(&options.topologies, &options.dims).map(of).collect()
+    options.graphs.iter().map(of).collect()
+}
+
+fn floor_of(graph: &Graph, median_ms: f64, repeats: u32) -> Floor {
+    let (topology, dim) = (graph.topology(), graph.dim());
+    Floor { topology, dim, nodes: nodes_of(graph), median_ms, repeats }
+}
+
+fn nodes_of(graph: &Graph) -> u32 {
+    u32::try_from(graph.nodes()).unwrap_or(u32::MAX)
 }
 
 /// The parameters of the nodes are checked before the first process starts.
-fn check(options: &Options) -> Result<(), ExperimentError> {
+fn check(options: &Options, first: Option<&RunPlan>) -> Result<(), ExperimentError> {
     for &mode in &options.modes {
         let (preset, overrides) = (options.preset, options.overrides);
         Settings::new(preset, mode, overrides).params()?;
     }
-    if let Some(plan) = plans(options).first() {
+    if let Some(plan) = first {
         metrics::check_numbers(&plan.file.run).map_err(ExperimentError::Numbers)?;
     }
-    let smallest = options.dims.iter().copied().min();
-    smallest.map_or(Ok(()), |dim| check_hosts(options.hosts.as_ref(), dim))
+    let smallest = options.graphs.iter().map(|graph| graph.nodes()).min();
+    smallest.map_or(Ok(()), |nodes| check_hosts(options.hosts.as_ref(), nodes))
 }
 
-/// So are the hosts, for the smallest of some dimensions.
-fn check_hosts(hosts: Option<&HostsPlan>, dim: u32) -> Result<(), ExperimentError> {
-    let checked = hosts.map_or(Ok(()), |plan| plan.check(topology::node_count(dim)));
+/// So are the hosts, for the smallest of some graphs.
+fn check_hosts(hosts: Option<&HostsPlan>, nodes: usize) -> Result<(), ExperimentError> {
+    let checked = hosts.map_or(Ok(()), |plan| plan.check(nodes));
     checked.map_err(|error| ClusterError::from(error).into())
 }
 
@@ -437,33 +476,39 @@ fn barrier(options: &Options) -> Barrier {
 }
 
 /// The runs, repeat by repeat, so that what drifts on the machine drifts through all modes alike.
-fn plans(options: &Options) -> Vec<RunPlan> {
+fn plans(options: &Options) -> Result<Vec<RunPlan>, ExperimentError> {
     let mut plans = Vec::new();
-    for (&topology, &dim) in pairs(&options.topologies, &options.dims) {
+    for graph in &options.graphs {
         for repeat in 0..options.repeats {
+            let kill = options.conditions.kill;
+            let victims = kill.map(|kill| kill.victims(graph, options.seed, repeat)).transpose()?;
+            let victims = victims.unwrap_or_default();
             for &mode in &options.modes {
-                plans.push(plan(options, topology, dim, mode, repeat));
+                let plan = plan(options, graph, mode, repeat);
+                plans.push(RunPlan { victims: victims.clone(), ..plan });
             }
         }
     }
-    plans
+    Ok(plans)
 }
 
-fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32) -> RunPlan {
+fn plan(options: &Options, graph: &Arc<Graph>, mode: Mode, repeat: u32) -> RunPlan {
     let (preset, overrides) = (options.preset, options.overrides);
     let config = Settings::new(preset, mode, overrides).config();
     let interval = config.gossip_interval.unwrap_or_default().as_millis();
     let run = Run {
-        topology,
-        dim,
-        nodes: u32::try_from(topology::node_count(dim)).unwrap_or(u32::MAX),
+        topology: graph.topology(),
+        dim: graph.dim(),
+        nodes: nodes_of(graph),
         mode,
         overlay: Overlay::of(mode),
         repeat,
         runtime: options.place.runtime(),
         preset,
         interval_ms: u64::try_from(interval).unwrap_or(u64::MAX),
-        window_ms: options.window_ms.unwrap_or_else(|| window_ms(preset, topology, dim)),
+        window_ms: options
+            .window_ms
+            .unwrap_or_else(|| window_ms(preset, graph.topology(), graph.dim())),
         horizon_ms: options.horizon_ms,
     };
     let dir = options.out.join("runs").join(label(&run));
@@ -474,20 +519,50 @@ fn plan(options: &Options, topology: Topology, dim: u32, mode: Mode, repeat: u32
         asked_hosts: options.hosts.as_ref().map(|plan| plan.hosts.clone()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         world: options.place.world(),
+        conditions: options.conditions,
+        outages: Vec::new(),
         hosts: Vec::new(),
     };
-    RunPlan { file, overrides, trace_format: options.trace_format, dir }
-}
-
-fn pairs<'a>(
-    topologies: &'a [Topology],
-    dims: &'a [u32],
-) -> impl Iterator<Item = (&'a Topology, &'a u32)> {
-    topologies.iter().flat_map(move |topology| dims.iter().map(move |dim| (topology, dim)))
+    let (graph, trace_format) = (Arc::clone(graph), options.trace_format);
+    RunPlan { file, graph, victims: Vec::new(), overrides, trace_format, dir }
 }
 
 fn label(run: &Run) -> String {
-    format!("{}-{}-{}-{}", run.topology, run.dim, run.mode, run.repeat)
+    let network = topology::stem(run.topology, run.nodes as usize);
+    format!("{network}-{}-{}", run.mode, run.repeat)
+}
+
+/// Where the links of a graph lie that do not follow from its name.
+fn graph_path(out: &Path, topology: Topology, nodes: usize) -> PathBuf {
+    out.join("graphs").join(format!("{}.txt", topology::stem(topology, nodes)))
+}
+
+/// Keeps graphs that do not follow from their names.
+fn write_graphs(options: &Options) -> Result<(), ExperimentError> {
+    let singular = options.graphs.iter().filter(|graph| graph.topology().is_singular());
+    for graph in singular {
+        let path = graph_path(&options.out, graph.topology(), graph.nodes());
+        let text = topology::to_edge_list(graph);
+        match fs::read_to_string(&path) {
+            Ok(former) if former != text => return Err(ExperimentError::OtherGraph { path }),
+            Ok(_) => {}
+            Err(_) => {
+                create_dir(&options.out.join("graphs"))?;
+                report::write_file(&path, &text)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The graph of a run in the folder of an experiment.
+fn read_graph(out: &Path, run: &Run) -> Result<Graph, ExperimentError> {
+    let (topology, nodes) = (run.topology, run.nodes as usize);
+    if topology.is_singular() {
+        let graph = Graph::read(&graph_path(out, topology, nodes)).map_err(SourceError::from)?;
+        return Ok(graph.called(topology));
+    }
+    Ok(Graph::of(topology, nodes, 0).map_err(SourceError::from)?)
 }
 
 fn create_dir(dir: &Path) -> Result<(), ExperimentError> {

@@ -1,14 +1,15 @@
-//! One run: a cluster of processes comes up, meets at the barrier, spreads one key, and is
+//! One run: a cluster of processes comes up, meets at the barrier, spreads messages, and is
 //! measured.
 //!
 //! ```text
 //! spawn ─► all bound ─► started one by one ─► all see all (the barrier) ─► settled
-//!       ─► one key through the first node's HTTP door ─► window and horizon ─► traces
+//!       ─► messages through the first node's HTTP door ─► window and horizon ─► traces
 //! ```
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -16,15 +17,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::cluster::{Cluster, ClusterError, Site};
+use super::conditions::Conditions;
 use super::hosts::HostSpec;
 use super::interrupt::sleep;
+use super::spread::Spread;
 use super::virtual_run::WorldPlan;
 use crate::agent::job::{Job, Task, trace_path};
 use crate::config::Overrides;
-use crate::metrics::{MetricsError, Run, RunFigures, measure};
+use crate::metrics::{MetricsError, Outage, Run, RunFigures, Scene, measure_all};
 use crate::node::control::{Order, Report};
 use crate::report::{Barrier, HostClock, offset_of};
-use crate::topology;
+use crate::topology::Graph;
 use crate::trace::{self, Trace, TraceError, TraceFormat};
 
 /// The key and value of the original experiment: they make its message 53 bytes long.
@@ -57,6 +60,12 @@ pub struct RunFile {
     /// The world that it took place in; `None` for processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<WorldPlan>,
+    /// The load and the faults.
+    #[serde(default)]
+    pub conditions: Conditions,
+    /// Who was down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outages: Vec<Outage>,
     /// The hosts and their clocks; none if all nodes were on the coordinator's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostClock>,
@@ -67,6 +76,10 @@ pub struct RunFile {
 pub struct RunPlan {
     /// What.
     pub file: RunFile,
+    /// Along which links.
+    pub graph: Arc<Graph>,
+    /// Who is killed, by index.
+    pub victims: Vec<usize>,
     /// What replaces the preset's numbers.
     pub overrides: Overrides,
     /// How the nodes write their traces.
@@ -164,11 +177,13 @@ pub(super) fn run(
     progress(Stage::Starting);
     let mut cluster = Cluster::spawn(site, &plan.dir, jobs(plan))?;
     let nodes = come_up(&mut cluster, plan, progress)?;
-    spread(&mut cluster, plan, &nodes, progress)?;
+    let door = nodes.first().and_then(|node| node.http);
+    let door = door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?;
+    let outages = Spread::new(&mut cluster, plan, door, progress).run()?;
     finish(&mut cluster)?;
     cluster.collect(&plan.dir)?;
     let hosts = cluster.clocks()?;
-    write_run_file(&plan.dir, &RunFile { hosts, ..plan.file.clone() })
+    write_run_file(&plan.dir, &RunFile { hosts, outages, ..plan.file.clone() })
 }
 
 /// Measures a run from its folder: from its traces or, where they were not kept, from the figures
@@ -177,7 +192,7 @@ pub(super) fn run(
 /// # Errors
 ///
 /// [`RunError`] if files are missing or make no sense.
-pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
+pub fn measure_again(dir: &Path, graph: &Graph) -> Result<Vec<RunFigures>, RunError> {
     let file = read_run_file(dir)?;
     let traces = read_traces(dir, &file)?;
     let figures = figures_path(dir);
@@ -185,7 +200,15 @@ pub fn measure_again(dir: &Path) -> Result<RunFigures, RunError> {
     if traces.len() < file.run.nodes as usize && figures.exists() {
         return read_json(&figures);
     }
-    measure(&file.run, &traces).map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+    measure_all(&file.run, &scene(&file, Some(graph)), &traces)
+        .map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
+}
+
+/// What is known of a run beside its traces.
+#[must_use]
+pub fn scene<'a>(file: &'a RunFile, graph: Option<&'a Graph>) -> Scene<'a> {
+    let Conditions { warm, messages, .. } = file.conditions;
+    Scene { warm, messages, graph, outages: &file.outages }
 }
 
 /// Reads the traces of a run's nodes, in the order of the nodes, from its folder, with their times by
@@ -226,12 +249,13 @@ pub(super) fn is_finished(dir: &Path) -> bool {
 /// # Errors
 ///
 /// [`RunError::Other`] if the folder holds another run.
-pub(super) fn finished(plan: &RunPlan) -> Result<Option<RunFigures>, RunError> {
+pub(super) fn finished(plan: &RunPlan) -> Result<Option<Vec<RunFigures>>, RunError> {
     if !run_file_path(&plan.dir).exists() || !is_finished(&plan.dir) {
         return Ok(None);
     }
-    // The clocks of hosts are measured while it runs.
-    let file = RunFile { hosts: Vec::new(), ..read_run_file(&plan.dir)? };
+    // The clocks of hosts are measured while it runs, and so are deaths.
+    let (hosts, outages) = (Vec::new(), Vec::new());
+    let file = RunFile { hosts, outages, ..read_run_file(&plan.dir)? };
     if file != plan.file {
         return Err(RunError::Other { dir: plan.dir.clone() });
     }
@@ -239,8 +263,8 @@ pub(super) fn finished(plan: &RunPlan) -> Result<Option<RunFigures>, RunError> {
 }
 
 /// Measures a run that was just carried out, and keeps of it what is to be kept.
-pub(super) fn conclude(plan: &RunPlan, keep: Keep) -> Result<RunFigures, RunError> {
-    let figures = measure_again(&plan.dir)?;
+pub(super) fn conclude(plan: &RunPlan, keep: Keep) -> Result<Vec<RunFigures>, RunError> {
+    let figures = measure_again(&plan.dir, &plan.graph)?;
     let path = figures_path(&plan.dir);
     let text = serde_json::to_string(&figures)
         .map_err(|error| RunError::Files { path: path.clone(), reason: error.to_string() })?;
@@ -304,10 +328,10 @@ fn come_up(
 ) -> Result<Vec<Addresses>, ClusterError> {
     let nodes = wait_bound(cluster)?;
     let clock = rumormill_mio::Clock::start();
-    let (run, barrier) = (plan.file.run, plan.file.barrier);
+    let barrier = plan.file.barrier;
     for index in 0..nodes.len() {
-        let ends = topology::neighbors(run.topology, run.dim, index);
-        let neighbors = ends.into_iter().map(|end| nodes[end].gossip).collect();
+        let ends = plan.graph.neighbors(index).iter();
+        let neighbors = ends.map(|&end| nodes[end].gossip).collect();
         cluster.order(
             index,
             &Order::Start {
@@ -383,48 +407,6 @@ fn wait_for_each(
     cluster.wait_until(what, wait, take, || format!("{} of {size}", done.get()))
 }
 
-/// Writes the key and waits for window and horizon.
-fn spread(
-    cluster: &mut Cluster<'_>,
-    plan: &RunPlan,
-    nodes: &[Addresses],
-    progress: &mut dyn FnMut(Stage),
-) -> Result<(), RunError> {
-    let door = nodes.first().and_then(|node| node.http);
-    let door = door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?;
-    // The end of the barrier lies close behind somebody's tick; the key must not.
-    cluster.pause(random_part(plan.file.run.interval_ms).map_err(RunError::Write)?)?;
-    let clock = rumormill_mio::Clock::start();
-    if let Some(refusal) = cluster.write(0, door, KEY_AND_VALUE)? {
-        return Err(RunError::Write(refusal));
-    }
-    let (size, mut infected) = (cluster.len(), 0);
-    progress(Stage::Spreading(0));
-    let take = |_: usize, report| {
-        infected += usize::from(matches!(report, Report::Infected { .. }));
-        progress(Stage::Spreading(infected));
-        infected == size
-    };
-    let horizon = Duration::from_millis(plan.file.run.horizon_ms);
-    match cluster.wait_until("all nodes have the key", horizon, take, String::new) {
-        // Who has not got it by the horizon shows in the rate.
-        Ok(()) | Err(ClusterError::TimedOut { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    progress(Stage::Watching);
-    let spent = Duration::from_micros(clock.now().as_micros());
-    let window = Duration::from_millis(plan.file.run.window_ms) + MARGIN;
-    cluster.pause(window.saturating_sub(spent))?;
-    Ok(())
-}
-
-/// A uniformly random part of the interval.
-fn random_part(interval_ms: u64) -> Result<Duration, String> {
-    let bytes = rumormill_mio::entropy::<8>().map_err(|error| error.to_string())?;
-    let micros = u64::from_be_bytes(bytes) % (interval_ms * 1_000).max(1);
-    Ok(Duration::from_micros(micros))
-}
-
 fn finish(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
     cluster.order_all(&Order::Finish);
     wait_for_each_until_end(cluster)
@@ -432,7 +414,7 @@ fn finish(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
 
 /// A node that is done ends, so the end of one is no failure while others still write.
 fn wait_for_each_until_end(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
-    let (size, mut done) = (cluster.len(), 0);
+    let (size, mut done) = (cluster.len() - cluster.killed(), 0);
     while done < size {
         match cluster.next(FINISH_MAX) {
             Ok(Some((_, Report::Done))) => done += 1,

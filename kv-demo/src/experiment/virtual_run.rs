@@ -1,12 +1,14 @@
 //! One run in the simulator's virtual time: the same start, barrier, write, window and traces as
 //! with processes, and the very same nodes.
 
+mod spread;
+
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::fs;
 
-use bytes::Bytes;
 use rumormill::{Config, Instant, Params};
 use rumormill_sim::chance::{Chance, Part, named_seed};
 use rumormill_sim::{Latency, Network, ProcessId, Ratio, Spawn, World};
@@ -15,15 +17,15 @@ use thiserror::Error;
 
 use super::cluster::ClusterError;
 use super::interrupt::is_interrupted;
-use super::run::{
-    BARRIER_MAX, KEY_AND_VALUE, MARGIN, RunError, RunPlan, Stage, trace_paths, write_run_file,
-};
+use super::run::{BARRIER_MAX, RunError, RunFile, RunPlan, Stage, trace_paths, write_run_file};
 use crate::agent::job::node_name;
+use crate::metrics::Outage;
 use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::sim_node::SimNode;
-use crate::topology::{self, Topology};
+use crate::topology::Graph;
 use crate::trace::TraceWriter;
+use spread::{Receipts, Turnover};
 
 /// How often the world is looked at from outside, as a coordinator would.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -39,7 +41,7 @@ pub struct WorldPlan {
     pub seed: u64,
     /// How long datagrams travel.
     pub delay: Delay,
-    /// Share of datagrams that are lost from the creation of the key on, in parts per million.
+    /// Share of datagrams that are lost from the first measured message on, in parts per million.
     pub loss_ppm: u32,
 }
 
@@ -133,19 +135,9 @@ impl TryFrom<String> for Delay {
 /// The time that a flood along the links needs: the longest of the shortest ways from the first
 /// node.
 #[must_use]
-pub fn floor(topology: Topology, dim: u32, delay: Delay) -> Duration {
-    let nodes = topology::node_count(dim);
-    let latency = delay.latency(nodes);
-    let mut reached: Vec<Option<Duration>> = vec![None; nodes];
-    let mut on_the_way = std::collections::BTreeSet::from([(Duration::ZERO, 0)]);
-    while let Some((after, index)) = on_the_way.pop_first() {
-        if reached[index].is_none() {
-            reached[index] = Some(after);
-            let ends = topology::neighbors(topology, dim, index).into_iter();
-            on_the_way.extend(ends.map(|end| (after + latency.between(index, end), end)));
-        }
-    }
-    reached.into_iter().flatten().max().unwrap_or_default()
+pub fn floor(graph: &Graph, delay: Delay) -> Duration {
+    let latency = delay.latency(graph.nodes());
+    graph.floor(0, |from, to| latency.between(from, to))
 }
 
 /// Carries out a run in virtual time and leaves its traces.
@@ -170,6 +162,11 @@ struct Play<'a> {
     settings: Settings,
     world: World<SimNode>,
     chance: Chance,
+    receipts: Receipts,
+    turnover: Option<Turnover>,
+    /// Who is down, with its trace.
+    dead: BTreeMap<ProcessId, SimNode>,
+    outages: Vec<Outage>,
 }
 
 impl<'a> Play<'a> {
@@ -177,7 +174,7 @@ impl<'a> Play<'a> {
     fn new(plan: &'a RunPlan, conditions: WorldPlan) -> Self {
         let run = plan.file.run;
         let settings = Settings::new(run.preset, run.mode, plan.overrides);
-        let nodes = topology::node_count(run.dim);
+        let nodes = plan.graph.nodes();
         let latency = conditions.delay.latency(nodes);
         let seed = named_seed(conditions.seed, &super::label(&run));
         let network = Network { latency, ..Network::default() };
@@ -196,15 +193,25 @@ impl<'a> Play<'a> {
             let label = node_name(number);
             world.act(id, |ctl, app| app.adopt(ctl.now(), ctl.node(), &label));
         }
-        Self { plan, conditions, settings, world, chance: Chance::child(seed, Part::Workload) }
+        Self {
+            plan,
+            conditions,
+            settings,
+            world,
+            chance: Chance::child(seed, Part::Workload),
+            receipts: Receipts::default(),
+            turnover: None,
+            dead: BTreeMap::new(),
+            outages: Vec::new(),
+        }
     }
 
     /// Brings the cluster through the barrier.
     fn come_up(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
-        let (run, barrier) = (self.plan.file.run, self.plan.file.barrier);
+        let barrier = self.plan.file.barrier;
         let seed = self.world.addr(ProcessId::new(0));
         for id in self.world.ids() {
-            let mut config = self.config_of(run.topology, run.dim, id);
+            let mut config = self.config_of(id);
             config.push_pull_interval = Some(Duration::from_millis(barrier.push_pull_ms));
             config.retransmit_mult = barrier.retransmit_mult;
             let seeds = if id.index() == 0 { vec![] } else { vec![seed] };
@@ -224,7 +231,7 @@ impl<'a> Play<'a> {
             whole == size
         })?;
         for id in self.world.ids() {
-            let config = self.config_of(run.topology, run.dim, id);
+            let config = self.config_of(id);
             self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_params(now, params(config))));
         }
         self.wait("all nodes have no more to tell about members", |world| {
@@ -235,9 +242,9 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn config_of(&self, topology: Topology, dim: u32, id: ProcessId) -> Config {
-        let ends = topology::neighbors(topology, dim, id.index()).into_iter();
-        let neighbors = ends.map(|end| self.world.addr(ProcessId::new(end))).collect();
+    fn config_of(&self, id: ProcessId) -> Config {
+        let ends = self.plan.graph.neighbors(id.index()).iter();
+        let neighbors = ends.map(|&end| self.world.addr(ProcessId::new(end))).collect();
         Settings { neighbors, ..self.settings.clone() }.config()
     }
 
@@ -258,47 +265,21 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Writes the key and lets window and horizon pass.
-    fn spread(&mut self, progress: &mut dyn FnMut(Stage)) -> Result<(), RunError> {
-        let run = self.plan.file.run;
-        // The end of the barrier lies close behind somebody's tick; the key must not.
-        let part = self.chance.below_duration(Duration::from_millis(run.interval_ms));
-        self.world.run_for(part);
-        self.world.network_mut().loss = self.conditions.loss();
-        let (key, value) = KEY_AND_VALUE;
-        let written = self.world.act(ProcessId::new(0), |ctl, app| {
-            app.write(ctl, key.as_bytes(), Some(Bytes::from_static(value.as_bytes())))
-        });
-        written.map_err(|error| RunError::Write(error.to_string()))?;
-        let created = self.world.now();
-        let window_ends = created + Duration::from_millis(run.window_ms) + MARGIN;
-        let horizon_ends = created + Duration::from_millis(run.horizon_ms);
-        let (size, mut infected) = (self.world.size(), 0);
-        while self.world.now() < window_ends || (infected < size && self.world.now() < horizon_ends)
-        {
-            check_interrupt()?;
-            self.world.run_for(LOOK_EVERY);
-            infected = self.infected();
-            progress(if infected < size { Stage::Spreading(infected) } else { Stage::Watching });
-        }
-        Ok(())
-    }
-
-    fn infected(&self) -> usize {
-        let has = |id| self.world.app(id).is_some_and(SimNode::has_rumor);
-        self.world.ids().filter(|&id| has(id)).count()
-    }
-
     fn write_traces(mut self) -> Result<(), RunError> {
-        for id in self.world.ids() {
+        let live: Vec<ProcessId> =
+            self.world.ids().filter(|&id| self.world.app(id).is_some()).collect();
+        for id in live {
             self.world.act(id, |ctl, app| app.end(ctl.now(), ctl.node()));
         }
+        let ids = self.world.ids();
         let paths = trace_paths(&self.plan.dir, &self.plan.file.run);
-        for (app, path) in self.world.into_apps().into_iter().zip(paths) {
+        for ((id, app), path) in ids.zip(self.world.into_apps()).zip(paths) {
+            let app = app.or_else(|| self.dead.remove(&id));
             let bytes = app.and_then(SimNode::into_trace).unwrap_or_default();
             fs::write(&path, bytes).map_err(RunError::files(&path))?;
         }
-        Ok(())
+        let file = RunFile { outages: self.outages, ..self.plan.file.clone() };
+        write_run_file(&self.plan.dir, &file)
     }
 }
 
@@ -317,8 +298,13 @@ fn check_interrupt() -> Result<(), RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::Topology;
 
     const MS: Duration = Duration::from_millis(1);
+
+    fn graph(topology: Topology, dim: u32) -> Graph {
+        Graph::of_dim(topology, dim, 0).unwrap()
+    }
 
     #[test]
     fn delays_have_one_name_everywhere() {
@@ -340,11 +326,11 @@ mod tests {
         for (dim, cube, ring, bus) in
             [(2, 500, 500, 750), (6, 600, 1_250, 2_250), (10, 700, 13_250, 26_250)]
         {
-            assert_eq!(floor(Topology::Hypercube, dim, Delay::Thesis), cube * MS);
-            assert_eq!(floor(Topology::Ring, dim, Delay::Thesis), ring * MS);
-            assert_eq!(floor(Topology::Bus, dim, Delay::Thesis), bus * MS);
+            assert_eq!(floor(&graph(Topology::Hypercube, dim), Delay::Thesis), cube * MS);
+            assert_eq!(floor(&graph(Topology::Ring, dim), Delay::Thesis), ring * MS);
+            assert_eq!(floor(&graph(Topology::Bus, dim), Delay::Thesis), bus * MS);
         }
-        assert_eq!(floor(Topology::Hypercube, 6, Delay::Uniform(25)), 150 * MS);
-        assert_eq!(floor(Topology::Bus, 4, Delay::None), Duration::ZERO);
+        assert_eq!(floor(&graph(Topology::Hypercube, 6), Delay::Uniform(25)), 150 * MS);
+        assert_eq!(floor(&graph(Topology::Bus, 4), Delay::None), Duration::ZERO);
     }
 }

@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
-use super::copies::sent_copies;
 use super::infection::Infection;
-use super::{Creation, MetricsError, Run, check, find_creation};
+use super::story::{self, Story};
+use super::{MetricsError, Run, Scene, check};
 use crate::trace::{Trace, Why};
 
 /// What happened to the rumour of a run. Nodes go by the index of their trace; times are in
@@ -57,29 +57,44 @@ pub struct Sent {
 ///
 /// As [`measure`](super::measure).
 pub fn history(run: &Run, traces: &[Trace]) -> Result<History, MetricsError> {
+    history_of(run, &Scene::default(), traces, 0)
+}
+
+/// Tells the history of one of the measured rumours of `run`, by its number from 0; of the last one, if
+/// there are fewer.
+///
+/// # Errors
+///
+/// As [`measure_all`](super::measure_all).
+pub fn history_of(
+    run: &Run,
+    scene: &Scene<'_>,
+    traces: &[Trace],
+    message: u32,
+) -> Result<History, MetricsError> {
     check(run, traces)?;
-    let creation = find_creation(traces)?;
-    let infection = Infection::of(run, traces, creation);
+    let stories = story::tell(scene, traces)?;
+    let story = stories.get(message as usize).or(stories.last());
+    let story = story.ok_or(MetricsError::NoCreation)?;
+    let nodes = nodes_by_address(traces);
+    let infection = Infection::of(run, story, &nodes, traces.len());
     Ok(History {
         names: traces.iter().map(|trace| trace.node.clone()).collect(),
-        creator: creation.creator,
+        creator: story.creation.creator,
         receipts: infection.first_receipts(),
-        sent: sent(traces, creation),
+        sent: sent(story, &nodes),
     })
 }
 
-fn sent(traces: &[Trace], creation: Creation) -> Vec<Sent> {
-    let nodes = nodes_by_address(traces);
-    let mut sent = Vec::new();
-    for (from, trace) in traces.iter().enumerate() {
-        sent.extend(sent_copies(trace, creation.tag).map(|datagram| Sent {
-            t_ns: datagram.t.saturating_sub(creation.t),
-            from,
-            to: nodes.get(&datagram.to).copied(),
-            why: datagram.why,
-            copies: datagram.copies,
-        }));
-    }
+fn sent(story: &Story, nodes: &BTreeMap<SocketAddr, usize>) -> Vec<Sent> {
+    let of = |(from, datagram): &(usize, story::Sent)| Sent {
+        t_ns: datagram.t.saturating_sub(story.creation.t),
+        from: *from,
+        to: nodes.get(&datagram.to).copied(),
+        why: datagram.why,
+        copies: datagram.copies,
+    };
+    let mut sent: Vec<Sent> = story.sent.iter().map(of).collect();
     sent.sort_by_key(|datagram| datagram.t_ns);
     sent
 }

@@ -1,11 +1,11 @@
 //! Who got the rumour, when, and from whom.
 
 use core::net::SocketAddr;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::history::{self, nodes_by_address};
+use super::history;
+use super::story::Story;
 use super::{Creation, NS_PER_MS, Run, after, as_ms};
-use crate::trace::{Event, RumorTag, Trace};
 
 /// A node's first receipt of the rumour.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +27,38 @@ pub(super) struct Infection {
 }
 
 impl Infection {
-    pub(super) fn of(run: &Run, traces: &[Trace], creation: Creation) -> Self {
-        let senders = nodes_by_address(traces);
+    /// `senders` are the traces by address, of which there are `traces`.
+    pub(super) fn of(
+        run: &Run,
+        story: &Story,
+        senders: &BTreeMap<SocketAddr, usize>,
+        traces: usize,
+    ) -> Self {
+        let creation = story.creation;
         let horizon = after(creation.t, run.horizon_ms);
-        let first_receipt = |(index, trace): (usize, &Trace)| {
-            let (t, from, hop) = first_receipt(trace, creation.tag)?;
-            let from = from.and_then(|address| senders.get(&address).copied());
-            let counts = index != creation.creator && t <= horizon;
-            counts.then_some(Receipt { t: t.max(creation.t), from, hop })
-        };
-        let receipts = traces.iter().enumerate().map(first_receipt).collect();
+        let mut receipts = vec![None; traces];
+        for (index, first) in &story.firsts {
+            if *index != creation.creator && first.t <= horizon {
+                let from = first.from.and_then(|address| senders.get(&address).copied());
+                let t = first.t.max(creation.t);
+                receipts[*index] = Some(Receipt { t, from, hop: first.hop });
+            }
+        }
         Self { creation, receipts }
+    }
+
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub(super) const fn created(&self) -> u64 {
+        self.creation.t
+    }
+
+    /// The index of each trace whose node has the rumour, and after how many nanoseconds.
+    pub(super) fn reached_after(&self) -> impl Iterator<Item = (usize, u64)> {
+        let delay = |(index, receipt): (usize, &Option<Receipt>)| {
+            receipt.map(|receipt| (index, receipt.t - self.creation.t))
+        };
+        let others = self.receipts.iter().enumerate().filter_map(delay);
+        core::iter::once((self.creation.creator, 0)).chain(others)
     }
 
     /// Nodes that have the rumour, the creator among them.
@@ -122,13 +143,4 @@ impl Infection {
         delays.sort_unstable();
         delays
     }
-}
-
-/// The earliest receipt, wherever in the trace it stands.
-fn first_receipt(trace: &Trace, tag: RumorTag) -> Option<(u64, Option<SocketAddr>, Option<u32>)> {
-    let receipts = trace.events.iter().filter_map(|event| match event {
-        Event::Recv { t, id, from, hop } if *id == tag => Some((*t, *from, *hop)),
-        _ => None,
-    });
-    receipts.min_by_key(|(t, ..)| *t)
 }

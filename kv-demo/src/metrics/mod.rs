@@ -1,7 +1,7 @@
 //! One run's figures, from the traces of its nodes. Pure: the same traces give the same figures,
 //! whether real processes wrote them or the simulator did.
 //!
-//! A run spreads one rumour. The definitions are the original's where it has one, so that numbers
+//! A run spreads one rumour, or several that are measured one by one. The definitions are the original's where it has one, so that numbers
 //! compare (DESIGN.md, "The experiment"):
 //!
 //! - *reached*: the creator, and every node that received the rumour within the horizon;
@@ -11,14 +11,19 @@
 //! - *copies*: how often the rumour was put into a datagram. The original logged those of its
 //!   gossip tick, one line each, and called them packets. Copies that were forwarded at once and
 //!   copies that rode on probes are counted apart, and so are datagrams and bytes;
+//! - *the live*: nodes that were up from the creation until the horizon, see [`Delivery`];
 //! - *RMR* (Plumtree's relative message redundancy): copies / (reached − 1) − 1, so 0 is a tree.
 //!
 //! The clocks of all nodes are taken as one. A receipt before the creation, which only a clock that
 //! is off can write down, counts as one at the creation.
 
 mod copies;
+mod delivery;
 mod history;
 mod infection;
+mod parts;
+mod scene;
+mod story;
 
 use core::fmt;
 
@@ -27,11 +32,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Mode, Preset};
 use crate::topology::Topology;
-use crate::trace::{Event, RumorTag, Trace, TraceFormat};
+use crate::trace::{RumorTag, Trace, TraceFormat};
 
-pub use history::{History, Receipt, Sent, history};
+pub use delivery::Delivery;
+pub use history::{History, Receipt, Sent, history, history_of};
+pub use scene::{Outage, Scene};
 
 use copies::Load;
+use delivery::{Upkeep, numbers};
 use infection::Infection;
 
 /// Gossip intervals in a horizon, at most: two days at 200 ms. It bounds what a trace with a time
@@ -167,6 +175,9 @@ pub struct RunFigures {
     pub piggybacked_copies_until_convergence: Option<u64>,
     /// All three kinds of copies until convergence; `None` as for its parts.
     pub copies_until_convergence: Option<u64>,
+    /// How it got to those who live.
+    #[serde(flatten)]
+    pub delivery: Delivery,
     /// See [`Run::interval_ms`].
     pub interval_ms: u64,
     /// See [`Run::window_ms`].
@@ -214,11 +225,13 @@ pub enum MetricsError {
     /// No node created a rumour.
     #[error("no trace has a created rumour: give the run one, or look whether its creator started")]
     NoCreation,
-    /// More than one rumour was created.
-    #[error("the traces have {count} created rumours: a run spreads one")]
-    SeveralCreations {
+    /// More or fewer rumours were created than should have been.
+    #[error("the traces have {count} created rumours: a run spreads {}", in_words(*expected))]
+    OtherCreations {
         /// How many.
         count: usize,
+        /// How many there should be.
+        expected: usize,
     },
 }
 
@@ -239,11 +252,35 @@ struct Creation {
 /// [`MetricsError`] when the traces cannot be those of this run. Traces that are missing or cut off
 /// are no error: [`RunFigures::error`] tells of them.
 pub fn measure(run: &Run, traces: &[Trace]) -> Result<RunFigures, MetricsError> {
+    let mut all = measure_all(run, &Scene::default(), traces)?;
+    all.pop().ok_or(MetricsError::NoCreation)
+}
+
+/// Computes the figures of each measured rumour of `run`, in the order of their creation.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub fn measure_all(
+    run: &Run,
+    scene: &Scene<'_>,
+    traces: &[Trace],
+) -> Result<Vec<RunFigures>, MetricsError> {
     check(run, traces)?;
-    let creation = find_creation(traces)?;
-    let infection = Infection::of(run, traces, creation);
-    let load = Load::of(run, traces, creation, infection.last_receipt());
-    Ok(figures(run, &infection, &load, incompleteness(run, traces)))
+    let (is_blind, upkeep) = (is_blind(traces), Upkeep::of(traces));
+    let (names, senders) = (numbers(traces), history::nodes_by_address(traces));
+    let error = incompleteness(run, scene, traces);
+    let figures_of = |(message, story): (u32, &story::Story)| {
+        let infection = Infection::of(run, story, &senders, traces.len());
+        let load = Load::of(run, story, infection.last_receipt(), is_blind);
+        let mut delivery = Delivery::of(run, scene, &names, &infection, &load);
+        delivery.message = message;
+        if let Some(upkeep) = upkeep {
+            upkeep.share(scene.messages, &mut delivery);
+        }
+        RunFigures { delivery, ..figures(run, &infection, &load, error.clone()) }
+    };
+    Ok((0..).zip(&story::tell(scene, traces)?).map(figures_of).collect())
 }
 
 fn figures(run: &Run, infection: &Infection, load: &Load, error: Option<String>) -> RunFigures {
@@ -276,6 +313,7 @@ fn figures(run: &Run, infection: &Infection, load: &Load, error: Option<String>)
         piggybacked_copies_until_convergence: until
             .and_then(|copies| load.unless_blind(copies.piggybacked)),
         copies_until_convergence: until.and_then(|copies| load.unless_blind(copies.total())),
+        delivery: Delivery::default(),
         interval_ms: run.interval_ms,
         window_ms: run.window_ms,
         horizon_ms: run.horizon_ms,
@@ -315,31 +353,16 @@ fn check(run: &Run, traces: &[Trace]) -> Result<(), MetricsError> {
     }
 }
 
-fn find_creation(traces: &[Trace]) -> Result<Creation, MetricsError> {
-    let mut creations = Vec::new();
-    for (creator, trace) in traces.iter().enumerate() {
-        for event in &trace.events {
-            if let Event::Create { t, id } = event {
-                creations.push(Creation { creator, tag: *id, t: *t });
-            }
-        }
-    }
-    match creations.as_slice() {
-        [] => Err(MetricsError::NoCreation),
-        [creation] => Ok(*creation),
-        several => Err(MetricsError::SeveralCreations { count: several.len() }),
-    }
-}
-
 /// What is missing, in one line.
-fn incompleteness(run: &Run, traces: &[Trace]) -> Option<String> {
+fn incompleteness(run: &Run, scene: &Scene<'_>, traces: &[Trace]) -> Option<String> {
     let mut lacks = Vec::new();
     let missing = (run.nodes as usize).saturating_sub(traces.len());
     if missing > 0 {
         lacks.push(format!("{missing} of {} traces missing", run.nodes));
     }
-    let torn: Vec<&str> =
-        traces.iter().filter(|trace| trace.is_torn).map(|trace| trace.node.as_str()).collect();
+    // Whoever is killed leaves half a line, which says nothing about what is measured afterwards.
+    let is_torn = |trace: &&Trace| trace.is_torn && !scene.is_dead(scene::number_of(&trace.node));
+    let torn: Vec<&str> = traces.iter().filter(is_torn).map(|trace| trace.node.as_str()).collect();
     match torn.as_slice() {
         [] => {}
         [node] => lacks.push(format!("the trace of {node} is cut off")),
@@ -348,6 +371,10 @@ fn incompleteness(run: &Run, traces: &[Trace]) -> Option<String> {
         }
     }
     (!lacks.is_empty()).then(|| lacks.join("; "))
+}
+
+fn in_words(count: usize) -> String {
+    if count == 1 { "one".to_owned() } else { count.to_string() }
 }
 
 /// Relative message redundancy; `None` when nobody but the creator has the rumour.

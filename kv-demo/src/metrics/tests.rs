@@ -1,7 +1,8 @@
 //! Hand-made runs with known figures.
 
 use super::*;
-use crate::trace::Why;
+use crate::topology::Graph;
+use crate::trace::{Event, Why};
 use core::net::SocketAddr;
 use proptest::prelude::*;
 
@@ -55,6 +56,17 @@ fn a_run_of_four_has_the_figures_computed_by_hand() {
             immediate_copies_until_convergence: Some(2),
             piggybacked_copies_until_convergence: Some(1),
             copies_until_convergence: Some(7),
+            delivery: Delivery {
+                message: 0,
+                live: 4,
+                reliability: 1.0,
+                t50_ms: Some(10.0),
+                t99_ms: Some(250.5),
+                t_full_ms: Some(250.5),
+                repair_copies: Some(0),
+                out_degree_max: Some(6),
+                ..Delivery::default()
+            },
             interval_ms: 100,
             window_ms: 1_000,
             horizon_ms: 20_000,
@@ -121,6 +133,9 @@ fn fields_serialise_under_their_names_in_their_order() {
          \"datagrams_in_window\":0,\"bytes_in_window\":0,\"rmr\":null,\"last_delivery_hop\":null,\
          \"infected_per_epoch\":[1],\"immediate_copies_until_convergence\":null,\
          \"piggybacked_copies_until_convergence\":null,\"copies_until_convergence\":null,\
+         \"message\":0,\"live\":2,\"reliability\":0.5,\"t50_ms\":0.0,\"t99_ms\":null,\
+         \"t_full_ms\":null,\"repair_copies\":0,\"out_degree_max\":0,\"control_messages\":null,\
+         \"control_bytes\":null,\"flaps\":null,\"parts\":null,\"unreached\":\"missed: Node2 (1)\",\
          \"interval_ms\":100,\"window_ms\":1000,\"horizon_ms\":20000,\"receipts_ms\":[],\
          \"error\":null}"
     );
@@ -336,7 +351,8 @@ fn counts_saturate() {
     let traces = [trace(1, vec![create(), send]), trace(2, vec![recv(5, 1)])];
     let figures = measure(&run(2), &traces).unwrap();
     assert_eq!(figures.tick_copies_in_window, 3 * u64::from(u32::MAX));
-    let mut copies = copies::Copies { tick: u64::MAX - 1, immediate: 7, piggybacked: u64::MAX };
+    let mut copies =
+        copies::Copies { tick: u64::MAX - 1, immediate: 7, piggybacked: u64::MAX, repaired: 0 };
     assert_eq!(copies.total(), u64::MAX);
     copies.tick = copies.tick.saturating_add(5);
     assert_eq!(copies.total(), u64::MAX);
@@ -425,4 +441,121 @@ fn send_at_ns(ns: u64, why: Why, rumors: &[(RumorTag, u32)]) -> Event {
 
 fn address(node: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4_000 + node))
+}
+
+// ── Several rumours, and those who live ─────────────────────────────────────────────────────────
+
+/// A rumour of its own for each number, created so many seconds after the start.
+fn tag_of(number: u64) -> RumorTag {
+    RumorTag(0x100 + number)
+}
+
+fn create_of(number: u64) -> Event {
+    Event::Create { t: T0 + number * 1_000 * NS_PER_MS, id: tag_of(number) }
+}
+
+fn recv_of(number: u64, ms: u64) -> Event {
+    let t = T0 + (number * 1_000 + ms) * NS_PER_MS;
+    Event::Recv { t, id: tag_of(number), from: Some(address(1)), hop: Some(1) }
+}
+
+fn counters(t_s: u64, control: [u64; 3], is_end: bool) -> Event {
+    let names = ["control_sent", "control_bytes_sent", "eager_flips"];
+    let counters = names.map(str::to_owned).into_iter().zip(control).collect();
+    let t = T0 + t_s * 1_000 * NS_PER_MS;
+    if is_end { Event::End { t, counters } } else { Event::Mark { t, counters } }
+}
+
+#[test]
+fn rumours_are_measured_one_by_one_and_those_that_warm_up_are_not() {
+    let sent = |number: u64, copies: u32| Event::Send {
+        t: T0 + (number * 1_000 + 1) * NS_PER_MS,
+        to: address(2),
+        why: Why::Repair,
+        bytes: 10,
+        rumors: vec![(tag_of(number), copies), (tag_of(0), 1)],
+    };
+    let mut origin: Vec<Event> = (0..3).map(create_of).collect();
+    origin.extend([sent(1, 2), sent(2, 5)]);
+    let traces = [
+        trace(1, origin),
+        trace(2, vec![recv_of(2, 20), recv_of(0, 5), recv_of(1, 30), recv_of(1, 10)]),
+    ];
+    let scene = Scene { warm: 1, messages: 2, ..Scene::default() };
+    let figures = measure_all(&run(2), &scene, &traces).unwrap();
+    let times: Vec<&[f64]> = figures.iter().map(|run| run.receipts_ms.as_slice()).collect();
+    assert_eq!(times, [[10.0], [20.0]]);
+    assert_eq!(figures[1].delivery.message, 1);
+    let repairs: Vec<_> = figures.iter().map(|run| run.delivery.repair_copies.unwrap()).collect();
+    assert_eq!(repairs, [2, 5]);
+    assert_eq!(figures[1].rmr, Some(4.0), "repairs are copies");
+    let history = history_of(&run(2), &scene, &traces, 1).unwrap();
+    assert_eq!((history.receipts.len(), history.sent[0].copies), (1, 5));
+    let other = Scene { messages: 3, ..scene };
+    assert_eq!(
+        measure_all(&run(2), &other, &traces).unwrap_err().to_string(),
+        "the traces have 3 created rumours: a run spreads 4"
+    );
+}
+
+#[test]
+fn only_those_who_live_from_the_creation_to_the_horizon_count() {
+    let outage = |node, from_ms: i64, until_ms: Option<i64>| Outage {
+        node,
+        from_ns: T0.saturating_add_signed(from_ms * 1_000_000),
+        until_ns: until_ms.map(|ms| T0.saturating_add_signed(ms * 1_000_000)),
+    };
+    // Node2 died before, Node3 was back in time, Node4 dies within the horizon, Node5 after it.
+    let outages = [
+        outage(2, -5, None),
+        outage(3, -9, Some(-1)),
+        outage(4, 19_999, Some(30_000)),
+        outage(5, 20_001, None),
+    ];
+    let mut traces = vec![trace(1, vec![create()]), trace(2, vec![])];
+    traces.extend([3_u16, 4].map(|node| trace(node, vec![recv(u64::from(node), 1)])));
+    traces.push(trace(5, vec![]));
+    traces[1].is_torn = true;
+    let scene = Scene { outages: &outages, ..Scene::default() };
+    let figures = &measure_all(&run(5), &scene, &traces).unwrap()[0];
+    assert_eq!((figures.delivery.live, figures.delivery.reliability), (3, 0.666_667));
+    assert_eq!((figures.delivery.t50_ms, figures.delivery.t_full_ms), (Some(3.0), None));
+    assert_eq!(figures.delivery.unreached.as_deref(), Some("missed: Node5 (1)"));
+    assert_eq!(figures.error, None, "half a line of who was killed is no lack");
+}
+
+#[test]
+fn the_graph_tells_who_is_cut_off_where_rumours_go_along_it() {
+    let graph = Graph::of(Topology::Bus, 5, 0).unwrap();
+    let outages = [Outage { node: 3, from_ns: T0 - 1, until_ns: None }];
+    let scene = Scene { graph: Some(&graph), outages: &outages, ..Scene::default() };
+    let mut traces = vec![trace(1, vec![create()]), trace(2, vec![recv(1, 1)])];
+    traces.extend((3..=5).map(|node| trace(node, vec![])));
+    let delivery = |overlay| {
+        let run = Run { overlay, ..run(5) };
+        measure_all(&run, &scene, &traces).unwrap().remove(0).delivery
+    };
+    let along = delivery(Overlay::Static);
+    assert_eq!(along.parts, Some(2));
+    assert_eq!(along.unreached.as_deref(), Some("of 2 parts, cut off: Node4..Node5 (2)"));
+    let anywhere = delivery(Overlay::None);
+    assert_eq!(anywhere.parts, None);
+    assert_eq!(anywhere.unreached.as_deref(), Some("missed: Node4..Node5 (2)"));
+}
+
+#[test]
+fn upkeep_counts_from_mark_to_end_in_every_life() {
+    let origin = vec![
+        counters(0, [100, 1_000, 3], false),
+        create(),
+        counters(60, [110, 1_400, 9], true),
+        // A second life begins to count anew.
+        counters(70, [0, 0, 0], false),
+        counters(100, [2, 60, 0], true),
+    ];
+    let dead = vec![counters(0, [7, 70, 0], false), recv(5, 1)];
+    let figures = &measure_all(&run(2), &Scene::default(), &[trace(1, origin), trace(2, dead)]);
+    let delivery = &figures.as_ref().unwrap()[0].delivery;
+    assert_eq!((delivery.control_messages, delivery.control_bytes), (Some(12.0), Some(460.0)));
+    assert_eq!(delivery.flaps, Some(4.0), "six in one and a half minutes");
 }

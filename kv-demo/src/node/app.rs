@@ -16,11 +16,11 @@ use super::control::{self, Order, Report};
 use super::joins::{Joins, Reached};
 use super::seeds::Names;
 use super::view::MembersView;
-use crate::peer::{Arrival, Peer, Wall};
+use crate::peer::{self, Arrival, Peer, Wall};
 use crate::replica::{CHANNEL, WriteError};
 use crate::settings::Settings;
 use crate::store::Version;
-use crate::trace::TraceWriter;
+use crate::trace::{RumorTag, TraceWriter};
 
 /// The coordinator hears of a receipt this much later: its wake-up would disturb the spreading that
 /// is being measured. The trace has the true time.
@@ -57,7 +57,7 @@ pub(crate) struct KvApp {
     live_reported: usize,
     barrier: Barrier,
     /// Receipts that the coordinator has not heard of, and when it will.
-    infected: Vec<u64>,
+    infected: Vec<(u64, RumorTag)>,
     report_at: Instant,
     is_leaving: bool,
     /// Those who wait until the goodbye has been said.
@@ -122,7 +122,8 @@ impl KvApp {
         let wall = wall();
         let peer = &mut self.peer;
         let version = ctl.act(node, |node, now| peer.write(wall, node, now, key, value))?;
-        self.note_infection(wall, ctl.now());
+        let id = self.peer.created();
+        self.note_infection(wall, ctl.now(), id);
         Ok(version)
     }
 
@@ -161,6 +162,10 @@ impl KvApp {
                 self.set_params(ctl, self.settings.config());
                 self.barrier = Barrier::Settling;
             }
+            Order::Mark => {
+                self.peer.mark(wall(), ctl.node(node));
+                control::report(&Report::Marked);
+            }
             Order::Finish => self.finish(ctl),
             Order::Flood { .. } => tracing::error!("only a calibration node floods"),
         }
@@ -185,9 +190,9 @@ impl KvApp {
         ctl.stop();
     }
 
-    fn note_infection(&mut self, wall: Wall, now: Instant) {
+    fn note_infection(&mut self, wall: Wall, now: Instant, id: Option<RumorTag>) {
         if self.master == Master::Coordinator {
-            self.infected.push(wall.0);
+            self.infected.extend(id.map(|id| (wall.0, id)));
             self.report_at = now + REPORT_AFTER;
         }
     }
@@ -195,8 +200,8 @@ impl KvApp {
     fn report_progress(&mut self, ctl: &Ctl<'_>) {
         let Some(node) = self.key else { return };
         if ctl.now() >= self.report_at {
-            for t in self.infected.drain(..) {
-                control::report(&Report::Infected { t });
+            for (t, id) in self.infected.drain(..) {
+                control::report(&Report::Infected { t, id });
             }
         }
         let live = ctl.node(node).live_members();
@@ -325,7 +330,7 @@ impl App for KvApp {
                 let wall = Wall(wall().0.saturating_sub(nanos(since)));
                 let arrival = Arrival { id: &id, channel, payload: &payload, from, hop };
                 self.peer.receive(wall, &arrival);
-                self.note_infection(wall, ctl.now());
+                self.note_infection(wall, ctl.now(), Some(peer::tag(&id)));
             }
             Fact::PeerState { from, channel: CHANNEL, bytes, .. } => {
                 self.peer.merge_state(wall(), from, &bytes);

@@ -22,6 +22,8 @@ pub enum What {
     Suspected,
     /// It refuted in time.
     Recovered,
+    /// Something else gets through to it than before.
+    Reach,
     /// It is dead.
     Failed,
     /// It said goodbye.
@@ -50,6 +52,7 @@ impl What {
             Self::Restarted => "restarted",
             Self::Suspected => "suspected",
             Self::Recovered => "recovered",
+            Self::Reach => "reach",
             Self::Failed => "failed",
             Self::Left => "left",
             Self::Reaped => "reaped",
@@ -132,6 +135,9 @@ fn describe(fact: &Fact, own: &NodeName) -> Option<(What, String, String)> {
             let cause = format!("it refuted the suspicion with incarnation {incarnation}");
             (What::Recovered, name.to_string(), cause)
         }
+        Fact::ReachChanged { name, reach } => {
+            (What::Reach, name.to_string(), format!("{reach} get through to it from this node"))
+        }
         Fact::Failed { name, reported_by, accusers, .. } => {
             (What::Failed, name.to_string(), failure(own, reported_by, accusers))
         }
@@ -199,6 +205,14 @@ mod tests {
         let cause = |reporter| describe(&fact(reporter), &own).unwrap().2;
         assert_eq!(cause("a"), "the time to refute ran out here; accused by b, c");
         assert_eq!(cause("b"), "b says that its time to refute ran out; accused by b, c");
+    }
+
+    #[test]
+    fn a_firewall_is_told_in_words() {
+        let fact = Fact::ReachChanged { name: name("v"), reach: rumormill::Reach::StreamsOnly };
+        let (what, member, cause) = describe(&fact, &name("a")).unwrap();
+        assert_eq!((what.name(), &*member), ("reach", "v"));
+        assert_eq!(cause, "streams only get through to it from this node");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rumormill_mio::Handle;
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use crate::trace::RumorTag;
 
 /// From the coordinator to a node, one per line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub enum Order {
     },
     /// All nodes see all nodes: take the preset's values.
     Settle,
+    /// The measuring begins: write the counters into the trace.
+    Mark,
     /// Flood a numbered datagram along the links, once: calibration only.
     Flood {
         /// The round's number.
@@ -60,7 +63,11 @@ pub enum Report {
     Infected {
         /// When, in nanoseconds since the Unix epoch.
         t: u64,
+        /// Which.
+        id: RumorTag,
     },
+    /// Its counters are in the trace.
+    Marked,
     /// It has flooded the datagram of a round.
     Flooded {
         /// The round's number.
@@ -133,8 +140,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&start).unwrap(), line);
         assert_eq!(parse_order(line), Ok(start));
         assert_eq!(parse_order(r#"{"order":"finish"}"#), Ok(Order::Finish));
-        let infected = serde_json::to_string(&Report::Infected { t: 7 }).unwrap();
-        assert_eq!(infected, r#"{"report":"infected","t":7}"#);
+        let infected =
+            serde_json::to_string(&Report::Infected { t: 7, id: RumorTag(255) }).unwrap();
+        assert_eq!(infected, r#"{"report":"infected","t":7,"id":"00000000000000ff"}"#);
     }
 
     #[test]

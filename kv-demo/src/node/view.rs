@@ -35,6 +35,8 @@ pub struct MemberView {
     pub incarnation: u32,
     /// Lowest, highest and spoken protocol version, then the same of the application's.
     pub versions: [u8; 6],
+    /// What gets through to it from the node: `datagrams and streams`, `datagrams only` or `streams only`.
+    pub reach: String,
     /// Whether it advertises Rumormill's envelope.
     pub rumormill: bool,
     /// Its meta, with unprintable bytes escaped.
@@ -67,6 +69,7 @@ impl MemberView {
             since_ms: u64::try_from(since).unwrap_or(u64::MAX),
             incarnation: member.incarnation.0,
             versions: *member.versions.as_bytes(),
+            reach: member.reach.to_string(),
             rumormill: member.advert.is_some(),
             meta: member.meta.escape_ascii().to_string(),
         }

@@ -19,7 +19,7 @@ use crate::plot::{PlotError, SPREAD_LINEAR_MAX};
 use crate::report::Results;
 use crate::report::table::{Section, sections};
 use crate::summary::{GroupSummary, median_run};
-use crate::topology::{Topology, edges};
+use crate::topology::Topology;
 
 use layout::Layout;
 use replay::{Limits, Replay};
@@ -53,6 +53,8 @@ pub struct Shown<'a> {
     pub figures: &'a RunFigures,
     /// What happened.
     pub history: History,
+    /// The links of its graph, as pairs of nodes.
+    pub links: Vec<(usize, usize)>,
 }
 
 /// The runs that a page of `results` replays, in the order of the table.
@@ -116,7 +118,7 @@ struct Film {
 #[derive(Serialize)]
 struct Network {
     title: String,
-    shape: Topology,
+    shape: &'static str,
     width: f64,
     height: f64,
     radius: f64,
@@ -136,28 +138,26 @@ impl Network {
             .groups
             .iter()
             .filter_map(|group| {
-                Some((*group, shown.iter().find(|run| is_repeat(run.figures, group))?))
+                Some((*group, shown.iter().find(|run| group.sums_up(run.figures))?))
             })
             .collect();
-        let figures = runs.first()?.1.figures;
+        let (_, Shown { figures, links, .. }) = runs.first()?;
         let end_us = end_us(&runs);
         let limits = Limits { end_us, flights_max: FLIGHTS_MAX / shown.len() };
         let replay = |(group, shown): &(&GroupSummary, &Shown<'_>)| {
             let repeats = repeats_of(group, results).count();
             Replay::new(title(group, section), shown.figures, repeats, &shown.history, limits)
         };
-        let Layout { width, height, radius, places } = Layout::new(figures.topology, figures.dim);
+        let Layout { width, height, radius, places } =
+            Layout::new(figures.topology, figures.nodes as usize);
         Some(Self {
             title: section.title.clone(),
-            shape: figures.topology,
+            shape: figures.topology.name(),
             width: tenths(width),
             height: tenths(height),
             radius: tenths(radius),
             places: places.iter().flat_map(|place| [tenths(place.x), tenths(place.y)]).collect(),
-            links: edges(figures.topology, figures.dim)
-                .into_iter()
-                .flat_map(|(a, b)| [a, b])
-                .collect(),
+            links: links.iter().flat_map(|&(a, b)| [a, b]).collect(),
             end: end_us,
             runs: runs.iter().map(replay).collect(),
         })
@@ -185,27 +185,21 @@ fn title(group: &GroupSummary, section: &Section<'_>) -> String {
 }
 
 fn is_drawable(group: &GroupSummary) -> bool {
-    // A run has as many nodes as its topology, or else nobody knows where they stand.
-    let is_whole = group.dim > 0 && 1_u32.checked_shl(group.dim) == Some(group.nodes);
-    is_whole && group.nodes <= NODES_MAX
-}
-
-fn is_repeat(run: &RunFigures, group: &GroupSummary) -> bool {
-    (run.topology, run.dim, run.nodes, run.mode)
-        == (group.topology, group.dim, group.nodes, group.mode)
-        && (run.overlay, run.runtime, run.preset) == (group.overlay, group.runtime, group.preset)
+    // A cube has as many nodes as its corners, or else nobody knows where they stand.
+    let is_whole = group.topology != Topology::Hypercube || group.nodes.is_power_of_two();
+    is_whole && group.nodes >= 2 && group.nodes <= NODES_MAX
 }
 
 fn repeats_of<'a>(
     group: &GroupSummary,
     results: &'a Results,
 ) -> impl Iterator<Item = &'a RunFigures> {
-    results.runs.iter().filter(|run| is_repeat(run, group))
+    results.runs.iter().filter(|run| group.sums_up(run))
 }
 
 /// Which networks are not replayed, as a paragraph; empty when all are.
 fn left_out(results: &Results, shown: &[Shown<'_>]) -> String {
-    let is_shown = |group: &GroupSummary| shown.iter().any(|run| is_repeat(run.figures, group));
+    let is_shown = |group: &GroupSummary| shown.iter().any(|run| group.sums_up(run.figures));
     let sections = sections(results);
     let left_out: Vec<&str> = sections
         .iter()

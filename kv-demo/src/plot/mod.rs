@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::metrics::{RunFigures, Runtime};
 use crate::report::Results;
 use crate::summary::GroupSummary;
-use crate::topology::Topology;
+use crate::topology::{self, Topology};
 
 pub use infection::infection_curves;
 pub use load::load_bars;
@@ -133,7 +133,11 @@ impl Network {
     }
 
     fn title(&self) -> String {
-        format!("{} of dimension {} ({} nodes)", self.topology, self.dim, self.nodes)
+        if self.nodes.is_power_of_two() {
+            format!("{} of dimension {} ({} nodes)", self.topology, self.dim, self.nodes)
+        } else {
+            format!("{} ({} nodes)", self.topology, self.nodes)
+        }
     }
 
     /// What was the same for all modes.
@@ -142,8 +146,8 @@ impl Network {
     }
 
     fn file_stem(&self) -> String {
-        let Self { topology, dim, runtime, preset, .. } = self;
-        format!("{topology}-{dim}-{runtime}-{preset}")
+        let Self { topology, nodes, runtime, preset, .. } = *self;
+        format!("{}-{runtime}-{preset}", topology::stem(topology, nodes as usize))
     }
 
     fn file_name(&self, kind: &str) -> String {

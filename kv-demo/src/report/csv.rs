@@ -11,7 +11,7 @@ struct Column {
 }
 
 /// The fields of [`RunFigures`] in their order, the infection curve left out.
-const COLUMNS: [Column; 26] = [
+const COLUMNS: [Column; 39] = [
     column("topology", |run| run.topology.to_string()),
     column("dim", |run| run.dim.to_string()),
     column("nodes", |run| run.nodes.to_string()),
@@ -38,6 +38,19 @@ const COLUMNS: [Column; 26] = [
         cell(run.piggybacked_copies_until_convergence)
     }),
     column("copies_until_convergence", |run| cell(run.copies_until_convergence)),
+    column("message", |run| run.delivery.message.to_string()),
+    column("live", |run| run.delivery.live.to_string()),
+    column("reliability", |run| run.delivery.reliability.to_string()),
+    column("t50_ms", |run| cell(run.delivery.t50_ms)),
+    column("t99_ms", |run| cell(run.delivery.t99_ms)),
+    column("t_full_ms", |run| cell(run.delivery.t_full_ms)),
+    column("repair_copies", |run| cell(run.delivery.repair_copies)),
+    column("out_degree_max", |run| cell(run.delivery.out_degree_max)),
+    column("control_messages", |run| cell(run.delivery.control_messages)),
+    column("control_bytes", |run| cell(run.delivery.control_bytes)),
+    column("flaps", |run| cell(run.delivery.flaps)),
+    column("parts", |run| cell(run.delivery.parts)),
+    column("unreached", |run| run.delivery.unreached.clone().unwrap_or_default()),
     column("interval_ms", |run| run.interval_ms.to_string()),
     column("window_ms", |run| run.window_ms.to_string()),
     column("horizon_ms", |run| run.horizon_ms.to_string()),
@@ -96,7 +109,9 @@ mod tests {
         let rows: Vec<&str> = csv.lines().collect();
         assert_eq!(rows.len(), 3);
         assert!(rows[1].starts_with("bus,2,4,thesis-classic,none,0,udp,lan,1,210,2848,11392,0,0,"));
-        assert!(rows[1].ends_with(",1 3,0,0,2848,200,4000,20000,"));
+        assert!(
+            rows[1].ends_with(",1 3,0,0,2848,0,4,1,70,210,210,0,1428,12,480,0.5,,,200,4000,20000,")
+        );
         assert!(rows[2].starts_with("bus,2,4,thesis-classic,none,1,udp,lan,1,,2848,"));
         assert!(rows[2].ends_with(",\"1 of 4 traces missing; \"\"so\"\"\""));
     }

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod csv;
+mod delivery;
 mod short;
 pub(crate) mod table;
 
@@ -16,13 +17,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Preset;
-use crate::experiment::WorldPlan;
+use crate::experiment::{Conditions, WorldPlan};
 use crate::metrics::RunFigures;
 use crate::summary::GroupSummary;
 use crate::topology::Topology;
 
 pub(crate) use short::{range, short};
-pub(crate) use table::STYLE;
+pub(crate) use table::{STYLE, sections};
 
 pub use crate::summary::summarise;
 pub use clocks::{HostClock, offset_of, worst};
@@ -51,6 +52,12 @@ pub struct Header {
     pub window_ms: Option<u64>,
     /// How long runs were watched, in milliseconds; `None` when runs differ.
     pub horizon_ms: Option<u64>,
+    /// What replaced the preset's numbers, in the words of the command line; empty when runs differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<String>,
+    /// The load and the faults; `None` for one message without faults, and when runs differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
     /// How clusters came up before they were measured; `None` when runs differ or do not say.
     pub barrier: Option<Barrier>,
     /// The simulated world; `None` for processes and when runs differ.
@@ -86,8 +93,10 @@ pub struct Barrier {
 pub struct Floor {
     /// The graph.
     pub topology: Topology,
-    /// Its dimension.
+    /// See [`dim_of`](crate::topology::dim_of).
     pub dim: u32,
+    /// How many nodes it has.
+    pub nodes: u32,
     /// Median of the repeats, in milliseconds.
     pub median_ms: f64,
     /// How often it was measured.
@@ -147,12 +156,23 @@ impl Results {
             interval_ms: common(runs.iter().map(|run| run.interval_ms)),
             window_ms: common(runs.iter().map(|run| run.window_ms)),
             horizon_ms: common(runs.iter().map(|run| run.horizon_ms)),
+            overrides: Vec::new(),
+            conditions: None,
             barrier: None,
             world: None,
             calibrate,
             hosts: Vec::new(),
         };
-        Self { header, summary: summarise(&runs), runs }
+        let mut summary = summarise(&runs);
+        for group in &mut summary {
+            let floors = header.calibrate.iter();
+            let mut own = floors
+                .filter(|floor| (floor.topology, floor.nodes) == (group.topology, group.nodes));
+            if let Some(floor) = own.next() {
+                group.delivery.compare(floor.median_ms);
+            }
+        }
+        Self { header, summary, runs }
     }
 
     /// The summary as a table for a terminal of 100 columns, with what its columns mean and the
@@ -241,7 +261,7 @@ fn json_lines(values: &[impl Serialize]) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::config::Mode;
-    use crate::metrics::{Overlay, Runtime, rounded};
+    use crate::metrics::{Delivery, Overlay, Runtime, rounded};
 
     #[test]
     fn results_read_back_as_they_were_written() {
@@ -339,7 +359,13 @@ pub(crate) mod tests {
             }
         }
         let versions = BTreeMap::from([("kv-demo".to_owned(), "0.1.0".to_owned())]);
-        let floor = Floor { topology: Topology::Hypercube, dim: 4, median_ms: 0.42, repeats: 20 };
+        let floor = Floor {
+            topology: Topology::Hypercube,
+            dim: 4,
+            nodes: 16,
+            median_ms: 0.42,
+            repeats: 20,
+        };
         Results::new(versions, vec![floor], runs)
     }
 
@@ -377,6 +403,20 @@ pub(crate) mod tests {
             immediate_copies_until_convergence: Some(immediate),
             piggybacked_copies_until_convergence: Some(0),
             copies_until_convergence: Some(copies / 4 + immediate),
+            delivery: Delivery {
+                live: nodes,
+                reliability: 1.0,
+                t50_ms: Some(receipts_ms[(nodes as usize / 2).saturating_sub(2)]),
+                t99_ms: receipts_ms.last().copied(),
+                t_full_ms: receipts_ms.last().copied(),
+                repair_copies: Some(0),
+                out_degree_max: Some(copies / 8 + 4),
+                control_messages: Some(12.0),
+                control_bytes: Some(480.0),
+                flaps: Some(0.5),
+                parts: (!mode.is_classic()).then_some(1),
+                ..Delivery::default()
+            },
             interval_ms: 200,
             window_ms: 4_000,
             horizon_ms: 20_000,

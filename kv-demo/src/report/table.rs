@@ -3,17 +3,18 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Row, Table, TableStyle};
 
 use super::short::{range, short};
-use super::{Barrier, Floor, Header, Results};
+use super::{Barrier, Floor, Header, Results, delivery};
 use crate::summary::GroupSummary;
+use crate::topology;
 
 /// Tables without frames: a rule below the header, blanks between columns.
 pub(crate) const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A column: its name in two lines, and the blanks before it. Groups of columns stand apart.
-struct Column {
-    name: &'static str,
-    blanks: u16,
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) blanks: u16,
 }
 
 const COLUMNS: [Column; 12] = [
@@ -68,13 +69,18 @@ pub(crate) fn names() -> [&'static str; COLUMNS.len()] {
 /// What stands below the table: what its columns mean, how nodes came up, the floors of the
 /// machine, and which figures may be too low.
 pub(crate) fn notes(results: &Results) -> Vec<String> {
-    let mut notes = vec![LEGEND.to_owned()];
+    let mut notes = vec![LEGEND.to_owned(), delivery::LEGEND.to_owned()];
+    notes.extend(delivery::conditions(results));
+    if !results.header.overrides.is_empty() {
+        notes.push(format!("With {}.\n", results.header.overrides.join(" ")));
+    }
     notes.extend(results.header.barrier.iter().map(barrier_line));
     let header = &results.header;
     notes.extend(header.world.iter().map(|world| format!("Virtual time: {world}.\n")));
     notes.extend(header.calibrate.iter().map(|floor| floor_line(floor, header)));
     notes.extend(header.hosts.iter().map(super::clocks::line));
     let groups = sections(results).into_iter().flat_map(|section| section.groups);
+    notes.extend(delivery::unreached(results));
     notes.extend(groups.filter_map(incomplete_line));
     notes
 }
@@ -82,29 +88,35 @@ pub(crate) fn notes(results: &Results) -> Vec<String> {
 /// Renders for a terminal of 100 columns; [`short`] keeps every cell narrow enough for it.
 pub(super) fn render(results: &Results) -> String {
     let sections = sections(results);
-    let groups: Vec<&GroupSummary> =
-        sections.iter().flat_map(|section| section.groups.iter().copied()).collect();
-    let table = grid(&groups);
-    let mut lines = table.lines();
-    // The grid knows no rows across all columns, so headings go between its lines afterwards.
-    let mut out: Vec<String> = lines.by_ref().take(HEADER_LINES).collect();
-    for section in sections {
-        out.push(section.title);
-        out.extend(lines.by_ref().take(section.groups.len()));
-    }
-    let mut text: String = out.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    let groups = sections.iter().flat_map(|section| section.groups.iter().copied());
+    let table = grid(&COLUMNS, groups.map(|group| cells(group).to_vec()).collect());
+    let mut text = under_headings(&table, &sections);
+    text.push('\n');
+    text.push_str(&delivery::render(&sections));
     text.push('\n');
     text.extend(notes(results));
     text
 }
 
-fn grid(groups: &[&GroupSummary]) -> Table {
+/// A table with the title of each section above its rows.
+pub(super) fn under_headings(table: &Table, sections: &[Section<'_>]) -> String {
+    let mut lines = table.lines();
+    // The grid knows no rows across all columns, so headings go between its lines afterwards.
+    let mut out: Vec<String> = lines.by_ref().take(HEADER_LINES).collect();
+    for section in sections {
+        out.push(section.title.clone());
+        out.extend(lines.by_ref().take(section.groups.len()));
+    }
+    out.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+pub(super) fn grid(columns: &[Column], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(STYLE).set_header(names().map(Cell::new));
-    table.add_rows(groups.iter().map(|group| Row::from(cells(group))));
+    table.load_style(STYLE).set_header(columns.iter().map(|column| Cell::new(column.name)));
+    table.add_rows(rows.into_iter().map(Row::from));
     for (index, column) in table.column_iter_mut().enumerate() {
         // The style puts a blank between columns; the first one is the heading's indentation.
-        let blanks = COLUMNS[index].blanks;
+        let blanks = columns[index].blanks;
         column.set_padding((if index == 0 { blanks } else { blanks - 1 }, 0));
         if index > 0 {
             column.set_cell_alignment(CellAlignment::Right);
@@ -140,8 +152,10 @@ fn title(section: &[&GroupSummary]) -> String {
     let repeats = range(section.iter().map(|group| group.repeats));
     let times = if repeats == "1" { "repeat" } else { "repeats" };
     format!(
-        "{} of dimension {}: {} nodes, {repeats} {times}, {}, preset {}",
-        group.topology, group.dim, group.nodes, group.runtime, group.preset
+        "{}, {repeats} {times}, {}, preset {}",
+        topology::title(group.topology, group.nodes as usize),
+        group.runtime,
+        group.preset
     )
 }
 
@@ -158,14 +172,17 @@ fn barrier_line(barrier: &Barrier) -> String {
 }
 
 fn floor_line(floor: &Floor, header: &Header) -> String {
-    let Floor { topology, dim, median_ms, repeats } = floor;
+    let Floor { topology, dim, nodes, median_ms, repeats } = floor;
+    let size = if nodes.is_power_of_two() { dim.to_string() } else { format!("of {nodes}") };
     let median = short(*median_ms);
     let place = match (header.world, header.hosts.is_empty()) {
-        (Some(_), _) => return format!("Floor of {topology} {dim} in this world: {median} ms.\n"),
+        (Some(_), _) => return format!("Floor of {topology} {size} in this world: {median} ms.\n"),
         (None, true) => "on this machine",
         (None, false) => "on these hosts",
     };
-    format!("Floor of {topology} {dim} {place}: {median} ms (a bare flood, median of {repeats}).\n")
+    format!(
+        "Floor of {topology} {size} {place}: {median} ms (a bare flood, median of {repeats}).\n"
+    )
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {
@@ -179,7 +196,7 @@ fn incomplete_line(group: &GroupSummary) -> Option<String> {
 }
 
 /// A dash for a figure that no repeat has.
-fn cell(figure: Option<f64>) -> String {
+pub(super) fn cell(figure: Option<f64>) -> String {
     figure.map_or_else(|| "–".to_owned(), short)
 }
 
@@ -245,6 +262,13 @@ hypercube of dimension 4: 16 nodes, 3 repeats, udp, preset lan
         assert!(results.to_table().ends_with(line));
         results.header.calibrate.clear();
         assert!(!results.to_table().contains("Floor"));
+    }
+
+    #[test]
+    fn what_replaced_the_presets_numbers_is_told() {
+        let mut results = results();
+        results.header.overrides = vec!["--prune".into(), "off".into()];
+        assert!(results.to_table().contains("\nWith --prune off.\n"));
     }
 
     #[test]

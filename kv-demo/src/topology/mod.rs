@@ -1,21 +1,36 @@
 //! The networks of the experiment, as pure graphs, and the plan that puts one onto real hosts.
 //!
-//! A topology of dimension `dim` has 2^`dim` nodes, numbered from 0. The three graphs are those of
-//! the original experiment (DESIGN.md, "The experiment"), down to the order of each neighbour list,
-//! so that a configuration file written here differs from the original's in its addresses only.
+//! Nodes are numbered from 0. The bus, the ring and the hypercube are those of the original
+//! experiment (DESIGN.md, "The experiment"), down to the order of each neighbour list, so that a
+//! configuration file written here differs from the original's in its addresses only. A topology of
+//! dimension `dim` has 2^`dim` nodes; all but the hypercube may have any other number.
 //!
-//! This file knows indices; [`Plan`] knows names, hosts and ports; the writers know file formats.
+//! | file | says |
+//! |---|---|
+//! | `graph` | who is linked with whom; ways, parts and cuts |
+//! | `rules` | bus, ring, hypercube, full |
+//! | `drawn` | random-regular, geometric |
+//! | `edge_list` | graphs in files |
+//! | `source` | what a command line asks for |
+//! | `plan`, `write` | names, hosts and ports; configuration files |
 
+mod drawn;
+mod edge_list;
+mod graph;
 mod plan;
+mod rules;
+mod source;
 mod write;
 
 use core::fmt;
 use core::str::FromStr;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub use edge_list::{EdgeListError, EdgeListProblem, to_edge_list};
+pub use graph::{Cut, Graph, GraphError};
 pub use plan::{NodePlan, Plan, PlanError, Ports, host_of};
+pub use source::{Source, SourceError};
 pub use write::{to_ini, to_toml};
 
 pub(crate) use plan::door_ip;
@@ -26,49 +41,86 @@ pub(crate) use plan::door_ip;
 /// larger number is a typing error.
 pub const DIM_MAX: u32 = 16;
 
+/// Most nodes of any graph.
+pub const NODES_MAX: usize = 1 << DIM_MAX;
+
+/// Links of a node in a random regular graph unless told otherwise: the fewest with which Plumtree's
+/// published failure curves were measured.
+pub const DEGREE_DEFAULT: u32 = 5;
+
+/// Most links of a node: what the core takes.
+pub const DEGREE_MAX: usize = rumormill::NEIGHBORS_MAX;
+
 /// Which nodes are linked.
 ///
 /// The order of the variants is the order in which tables and summaries list them.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Topology {
     /// A line: node i is linked with i − 1 and i + 1.
     Bus,
     /// A closed line: the bus, and a link between its ends.
     Ring,
     /// A binary hypercube, built as the original builds it: as a product of rings of four.
-    #[serde(alias = "hybercube")]
-    #[value(alias = "hybercube")]
     Hypercube,
+    /// Every node has this many links, and which they are is drawn by lot.
+    RandomRegular(u32),
+    /// Nodes lie at random in a square, and those are linked that are near each other.
+    Geometric,
+    /// All are linked with all.
+    Full,
+    /// The links stand in a file of this name.
+    File(GraphName),
 }
 
 impl Topology {
-    /// Every topology, in the order of tables.
-    pub const ALL: [Self; 3] = [Self::Bus, Self::Ring, Self::Hypercube];
+    /// The graphs of the original, in the order of tables.
+    pub const ORIGINAL: [Self; 3] = [Self::Bus, Self::Ring, Self::Hypercube];
 
-    /// The name used on command lines, in files and in tables.
+    /// The rule's name, without its numbers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bus => "bus",
             Self::Ring => "ring",
             Self::Hypercube => "hypercube",
+            Self::RandomRegular(_) => "random-regular",
+            Self::Geometric => "geometric",
+            Self::Full => "full",
+            Self::File(_) => "file",
         }
+    }
+
+    /// Whether a seed or a file decides about the links, so that they must be kept to be known.
+    #[must_use]
+    pub const fn is_singular(self) -> bool {
+        matches!(self, Self::RandomRegular(_) | Self::Geometric | Self::File(_))
+    }
+
+    /// Whether a seed decides about the links.
+    #[must_use]
+    pub const fn is_drawn(self) -> bool {
+        matches!(self, Self::RandomRegular(_) | Self::Geometric)
     }
 }
 
 impl fmt::Display for Topology {
+    /// As on command lines, in files and in tables.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        match self {
+            Self::RandomRegular(degree) => f.pad(&format!("{}:{degree}", self.name())),
+            Self::File(name) => f.pad(&format!("{}:{name}", self.name())),
+            _ => f.pad(self.name()),
+        }
     }
 }
 
 /// A name that is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a topology: use bus, ring or hypercube")]
+#[error(
+    "`{given}` is not a topology: use bus, ring, hypercube, random-regular[:LINKS], geometric, full \
+     or file:PATH"
+)]
 pub struct UnknownTopology {
     /// What was given.
     pub given: String,
@@ -79,13 +131,80 @@ impl FromStr for Topology {
 
     /// Reads a name, and the original's misspelling `hybercube`.
     fn from_str(name: &str) -> Result<Self, UnknownTopology> {
+        let unknown = || UnknownTopology { given: name.to_owned() };
         match name {
             "bus" => Ok(Self::Bus),
             "ring" => Ok(Self::Ring),
             "hypercube" | "hybercube" => Ok(Self::Hypercube),
-            _ => Err(UnknownTopology { given: name.to_owned() }),
+            "random-regular" => Ok(Self::RandomRegular(DEGREE_DEFAULT)),
+            "geometric" => Ok(Self::Geometric),
+            "full" => Ok(Self::Full),
+            _ => match name.split_once(':') {
+                Some(("random-regular", degree)) => {
+                    degree.parse().map(Self::RandomRegular).map_err(|_| unknown())
+                }
+                Some(("file", name)) => {
+                    GraphName::exactly(name).map(Self::File).ok_or_else(unknown)
+                }
+                _ => Err(unknown()),
+            },
         }
     }
+}
+
+impl From<Topology> for String {
+    fn from(topology: Topology) -> Self {
+        topology.to_string()
+    }
+}
+
+impl TryFrom<String> for Topology {
+    type Error = UnknownTopology;
+
+    fn try_from(name: String) -> Result<Self, UnknownTopology> {
+        name.parse()
+    }
+}
+
+/// What a graph from a file is called: up to 40 letters, digits, dots, hyphens and underscores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GraphName([u8; Self::LEN_MAX]);
+
+impl GraphName {
+    const LEN_MAX: usize = 40;
+
+    /// The closest name to a text: other characters become hyphens, what is too long is cut off.
+    #[must_use]
+    pub fn like(text: &str) -> Self {
+        let text = if text.is_empty() { "graph" } else { text };
+        let mut name = [0; Self::LEN_MAX];
+        for (place, letter) in name.iter_mut().zip(text.chars()) {
+            *place = u8::try_from(letter).ok().filter(|&it| is_name_byte(it)).unwrap_or(b'-');
+        }
+        Self(name)
+    }
+
+    fn exactly(text: &str) -> Option<Self> {
+        let name = Self::like(text);
+        (name.as_str() == text).then_some(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let len = self.0.iter().position(|&byte| byte == 0).unwrap_or(Self::LEN_MAX);
+        core::str::from_utf8(&self.0[..len]).expect("a name is of ASCII letters")
+    }
+}
+
+impl fmt::Display for GraphName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
 /// The number of nodes of a topology of dimension `dim`: 2^`dim`.
@@ -99,88 +218,32 @@ pub fn node_count(dim: u32) -> usize {
     1 << dim
 }
 
-/// The nodes that node `index` is linked with: symmetric, without duplicates, never `index` itself.
-///
-/// The order is that of the original's files: on a bus and a ring the left neighbour, the right
-/// one, then the link that closes the ring; in a hypercube the innermost ring first, and within a
-/// ring the successor before the predecessor.
-///
-/// ```
-/// use kv_demo::topology::{Topology, neighbors};
-///
-/// assert_eq!(neighbors(Topology::Bus, 3, 0), [1]);
-/// assert_eq!(neighbors(Topology::Ring, 3, 0), [1, 7]);
-/// assert_eq!(neighbors(Topology::Hypercube, 3, 0), [1, 2, 6]);
-/// ```
-///
-/// # Panics
-///
-/// When `dim` is outside 1..=[`DIM_MAX`], or `index` is not below [`node_count`].
+/// The dimension that so many nodes have, or the next larger one: ⌈log2 `nodes`⌉, at least 1.
 #[must_use]
-pub fn neighbors(topology: Topology, dim: u32, index: usize) -> Vec<usize> {
-    let nodes = node_count(dim);
-    assert!(index < nodes, "node {index} is not one of {nodes}");
-    match topology {
-        Topology::Bus => bus_neighbors(nodes, index),
-        Topology::Ring => ring_neighbors(nodes, index),
-        Topology::Hypercube => hypercube_neighbors(dim, index),
-    }
+pub const fn dim_of(nodes: usize) -> u32 {
+    let dim = nodes.next_power_of_two().trailing_zeros();
+    if dim == 0 { 1 } else { dim }
 }
 
-/// Every link once, as (lower, higher) index, in ascending order.
-///
-/// # Panics
-///
-/// When `dim` is outside 1..=[`DIM_MAX`].
+/// A graph in words: `ring of dimension 3: 8 nodes`, or without the dimension for other numbers.
 #[must_use]
-pub fn edges(topology: Topology, dim: u32) -> Vec<(usize, usize)> {
-    let mut edges: Vec<(usize, usize)> = (0..node_count(dim))
-        .flat_map(|a| neighbors(topology, dim, a).into_iter().map(move |b| (a, b)))
-        .filter(|(a, b)| a < b)
-        .collect();
-    edges.sort_unstable();
-    edges
-}
-
-fn bus_neighbors(nodes: usize, index: usize) -> Vec<usize> {
-    let left = index.checked_sub(1);
-    let right = Some(index + 1).filter(|right| *right < nodes);
-    left.into_iter().chain(right).collect()
-}
-
-fn ring_neighbors(nodes: usize, index: usize) -> Vec<usize> {
-    let mut neighbors = bus_neighbors(nodes, index);
-    // A ring of two is the bus already: closing it would name the same neighbour twice.
-    if nodes > 2 {
-        if index == 0 {
-            neighbors.push(nodes - 1);
-        } else if index == nodes - 1 {
-            neighbors.push(0);
-        }
-    }
-    neighbors
-}
-
-/// Two dimensions at a time form a ring of four blocks; an odd last dimension forms a pair. Four in
-/// a ring is a square, so the product is the hypercube, under another numbering than the usual one.
-fn hypercube_neighbors(dim: u32, index: usize) -> Vec<usize> {
-    let mut neighbors = Vec::new();
-    let mut ring_dim = if dim.is_multiple_of(2) {
-        2
+pub fn title(topology: Topology, nodes: usize) -> String {
+    if nodes.is_power_of_two() {
+        format!("{topology} of dimension {}: {nodes} nodes", dim_of(nodes))
     } else {
-        neighbors.push(index ^ 1);
-        3
-    };
-    while ring_dim <= dim {
-        let size = 1 << ring_dim;
-        let step = size / 4;
-        let within = index % size;
-        let block = index - within;
-        neighbors.push(block + (within + step) % size);
-        neighbors.push(block + (within + size - step) % size);
-        ring_dim += 2;
+        format!("{topology}: {nodes} nodes")
     }
-    neighbors
+}
+
+/// A graph in one word for labels and files: `ring-3`, or `ring-n10` for other numbers.
+#[must_use]
+pub fn stem(topology: Topology, nodes: usize) -> String {
+    let topology = topology.to_string().replace(':', "-");
+    if nodes.is_power_of_two() {
+        format!("{topology}-{}", dim_of(nodes))
+    } else {
+        format!("{topology}-n{nodes}")
+    }
 }
 
 #[cfg(test)]
@@ -191,15 +254,16 @@ mod tests {
     #[test]
     fn every_graph_is_symmetric_without_duplicates_or_loops() {
         for (topology, dim) in all_up_to(10) {
+            let graph = Graph::of_dim(topology, dim, 0).unwrap();
             for node in 0..node_count(dim) {
-                let neighbors_of_node = neighbors(topology, dim, node);
+                let neighbors_of_node = graph.neighbors(node).to_vec();
                 let mut unique = neighbors_of_node.clone();
                 unique.sort_unstable();
                 unique.dedup();
                 assert_eq!(unique.len(), neighbors_of_node.len(), "{topology} {dim} {node}");
                 assert!(!unique.contains(&node), "{topology} {dim} {node}");
                 for other in unique {
-                    assert!(neighbors(topology, dim, other).contains(&node), "{topology} {dim}");
+                    assert!(graph.neighbors(other).contains(&node), "{topology} {dim}");
                 }
             }
         }
@@ -207,7 +271,7 @@ mod tests {
 
     #[test]
     fn dimension_one_is_one_pair_for_all_three() {
-        for topology in Topology::ALL {
+        for topology in Topology::ORIGINAL {
             assert_eq!(neighbors(topology, 1, 0), [1], "{topology}");
             assert_eq!(neighbors(topology, 1, 1), [0], "{topology}");
             assert_eq!(edges(topology, 1), [(0, 1)], "{topology}");
@@ -217,8 +281,9 @@ mod tests {
     #[test]
     fn hypercube_has_degree_and_diameter_of_its_dimension() {
         for dim in 1..=10 {
+            let graph = Graph::of_dim(Topology::Hypercube, dim, 0).unwrap();
             for node in 0..node_count(dim) {
-                assert_eq!(neighbors(Topology::Hypercube, dim, node).len(), dim as usize);
+                assert_eq!(graph.neighbors(node).len(), dim as usize);
             }
             let levels = nodes_by_distance(Topology::Hypercube, dim, 0);
             assert_eq!(levels, binomials(dim), "dimension {dim}");
@@ -259,19 +324,26 @@ mod tests {
     #[test]
     fn the_originals_misspelling_is_a_hypercube_everywhere() {
         assert_eq!("hybercube".parse(), Ok(Topology::Hypercube));
-        assert_eq!(<Topology as ValueEnum>::from_str("hybercube", false), Ok(Topology::Hypercube));
+        assert_eq!("hybercube".parse(), Ok(Source::Rule(Topology::Hypercube)));
         assert_eq!(serde_json::from_str::<Topology>("\"hybercube\"").unwrap(), Topology::Hypercube);
         assert_eq!(serde_json::to_string(&Topology::Hypercube).unwrap(), "\"hypercube\"");
     }
 
     #[test]
     fn every_name_reads_back_and_a_foreign_one_names_the_choices() {
-        for topology in Topology::ALL {
+        let others = ["random-regular:5", "geometric", "full", "file:my_links-2.x"];
+        let others = others.map(|name| name.parse::<Topology>().unwrap());
+        for topology in Topology::ORIGINAL.into_iter().chain(others) {
             assert_eq!(topology.to_string().parse(), Ok(topology));
+            let json = serde_json::to_string(&topology).unwrap();
+            assert_eq!(json, format!("\"{topology}\""));
+            assert_eq!(serde_json::from_str::<Topology>(&json).unwrap(), topology);
         }
+        assert_eq!("random-regular".parse(), Ok(Topology::RandomRegular(5)));
         assert_eq!(
             "star".parse::<Topology>().unwrap_err().to_string(),
-            "`star` is not a topology: use bus, ring or hypercube"
+            "`star` is not a topology: use bus, ring, hypercube, random-regular[:LINKS], \
+             geometric, full or file:PATH"
         );
     }
 
@@ -287,15 +359,24 @@ mod tests {
         assert_eq!(neighbors(Topology::Hypercube, DIM_MAX, 65_535).len(), 16);
     }
 
+    fn neighbors(topology: Topology, dim: u32, index: usize) -> Vec<usize> {
+        Graph::of_dim(topology, dim, 0).unwrap().neighbors(index).to_vec()
+    }
+
+    fn edges(topology: Topology, dim: u32) -> Vec<(usize, usize)> {
+        Graph::of_dim(topology, dim, 0).unwrap().edges()
+    }
+
     fn all_up_to(dim_max: u32) -> impl Iterator<Item = (Topology, u32)> {
-        Topology::ALL
+        Topology::ORIGINAL
             .into_iter()
             .flat_map(move |topology| (1..=dim_max).map(move |dim| (topology, dim)))
     }
 
     /// How many nodes are 0, 1, 2, … links away from `start`.
     fn nodes_by_distance(topology: Topology, dim: u32, start: usize) -> Vec<usize> {
-        let mut distance = vec![None; node_count(dim)];
+        let graph = Graph::of_dim(topology, dim, 0).unwrap();
+        let mut distance = vec![None; graph.nodes()];
         distance[start] = Some(0);
         let mut queue = VecDeque::from([start]);
         let mut levels = Vec::new();
@@ -303,7 +384,7 @@ mod tests {
             let depth: usize = distance[node].unwrap();
             levels.resize(levels.len().max(depth + 1), 0);
             levels[depth] += 1;
-            for next in neighbors(topology, dim, node) {
+            for &next in graph.neighbors(node) {
                 if distance[next].is_none() {
                     distance[next] = Some(depth + 1);
                     queue.push_back(next);

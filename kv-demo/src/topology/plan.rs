@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeSet;
 
-use super::{DIM_MAX, Topology, neighbors, node_count};
+use super::{Graph, GraphError, Topology};
 
 /// Where gossip ports start unless told otherwise; the original's number.
 const GOSSIP_PORT_DEFAULT: u16 = 30_000;
@@ -16,9 +16,7 @@ const HTTP_PORT_DEFAULT: u16 = 30_500;
 pub struct Plan {
     /// The graph.
     pub topology: Topology,
-    /// Its dimension, 1..=[`DIM_MAX`].
-    pub dim: u32,
-    /// The nodes in order of their index in the graph; 2^`dim` of them.
+    /// The nodes in order of their index in the graph.
     pub nodes: Vec<NodePlan>,
 }
 
@@ -36,7 +34,7 @@ pub struct NodePlan {
     pub http: SocketAddr,
     /// Whom it joins: Node1's `advertise`; `None` for Node1 itself.
     pub seed: Option<SocketAddr>,
-    /// The `advertise` addresses of the nodes it is linked with, in the order of [`neighbors`].
+    /// The `advertise` addresses of the nodes it is linked with, in the graph's order.
     pub neighbors: Vec<SocketAddr>,
 }
 
@@ -55,12 +53,9 @@ pub struct Ports {
 /// Why no plan can be made. Every case is the caller's to mend; nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The dimension is outside 1..=[`DIM_MAX`].
-    #[error("dimension {dim} is out of range: use 1 to {DIM_MAX}")]
-    DimOutOfRange {
-        /// What was asked for.
-        dim: u32,
-    },
+    /// There is no such graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// The list of hosts is empty.
     #[error("no host to put nodes on: name at least one")]
     NoHosts,
@@ -126,7 +121,7 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Lays out a topology of dimension `dim` on `hosts`, in contiguous blocks: of N nodes on H
+    /// Lays out a topology of dimension `dim`, drawn by the seed 0, on `hosts`, in contiguous blocks: of N nodes on H
     /// hosts, node i lives on host ⌊i·H/N⌋.
     ///
     /// ```
@@ -147,10 +142,16 @@ impl Plan {
         hosts: &[IpAddr],
         ports: Ports,
     ) -> Result<Self, PlanError> {
-        if !(1..=DIM_MAX).contains(&dim) {
-            return Err(PlanError::DimOutOfRange { dim });
-        }
-        let nodes = node_count(dim);
+        Self::of(&Graph::of_dim(topology, dim, 0)?, hosts, ports)
+    }
+
+    /// Lays out a graph.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] when the hosts or the ports cannot be planned with.
+    pub fn of(graph: &Graph, hosts: &[IpAddr], ports: Ports) -> Result<Self, PlanError> {
+        let nodes = graph.nodes();
         check_hosts(hosts, nodes)?;
         let (gossip_port, http_port) = first_ports(ports, block_size(nodes, hosts.len()))?;
 
@@ -166,13 +167,14 @@ impl Plan {
                 advertise: advertise[index],
                 http: SocketAddr::new(door_ip(place.host), place.address(http_port).port()),
                 seed: (index > 0).then_some(advertise[0]),
-                neighbors: neighbors(topology, dim, index)
-                    .into_iter()
-                    .map(|neighbor| advertise[neighbor])
+                neighbors: graph
+                    .neighbors(index)
+                    .iter()
+                    .map(|&neighbor| advertise[neighbor])
                     .collect(),
             })
             .collect();
-        Ok(Self { topology, dim, nodes })
+        Ok(Self { topology: graph.topology(), nodes })
     }
 }
 
@@ -216,7 +218,7 @@ impl Place {
     fn of(index: usize, nodes: usize, hosts: &[IpAddr]) -> Self {
         let host = host_of(index, nodes, hosts.len());
         let block_start = (host * nodes).div_ceil(hosts.len());
-        let within = u16::try_from(index - block_start).expect("DIM_MAX keeps indices in a u16");
+        let within = u16::try_from(index - block_start).expect("NODES_MAX keeps indices in a u16");
         Self { host: hosts[host], within }
     }
 
@@ -228,7 +230,7 @@ impl Place {
 
 /// Nodes on the fullest host.
 fn block_size(nodes: usize, hosts: usize) -> u32 {
-    u32::try_from(nodes.div_ceil(hosts)).expect("DIM_MAX keeps node counts in a u32")
+    u32::try_from(nodes.div_ceil(hosts)).expect("NODES_MAX keeps node counts in a u32")
 }
 
 fn check_hosts(hosts: &[IpAddr], nodes: usize) -> Result<(), PlanError> {
@@ -355,10 +357,12 @@ mod tests {
     #[test]
     fn neighbours_are_the_graph_in_addresses() {
         let plan = plan(Topology::Hypercube, 5, &["10.0.0.1", "10.0.0.2"]);
+        let graph = Graph::of(Topology::Hypercube, 32, 0).unwrap();
         for (index, node) in plan.nodes.iter().enumerate() {
-            let expected: Vec<SocketAddr> = neighbors(Topology::Hypercube, 5, index)
-                .into_iter()
-                .map(|neighbor| plan.nodes[neighbor].advertise)
+            let expected: Vec<SocketAddr> = graph
+                .neighbors(index)
+                .iter()
+                .map(|&neighbor| plan.nodes[neighbor].advertise)
                 .collect();
             assert_eq!(node.neighbors, expected);
         }

@@ -126,6 +126,13 @@ pub enum Event {
         /// stands for one copy and does not say of which rumour.
         rumors: Vec<(RumorTag, u32)>,
     },
+    /// The measuring begins: what was before was to warm up.
+    Mark {
+        /// When.
+        t: u64,
+        /// The node's counters by then, by name.
+        counters: BTreeMap<String, u64>,
+    },
     /// The node stopped in good order.
     End {
         /// When.
@@ -144,6 +151,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Mark { t, .. }
             | Self::End { t, .. } => *t,
         }
     }
@@ -155,6 +163,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Mark { t, .. }
             | Self::End { t, .. } => *t = t.saturating_add_signed(by_ns),
         }
     }
@@ -178,10 +187,10 @@ pub enum Why {
     Ask,
     /// A probe's answer, passed on.
     Relay,
-    /// Somebody asked for it, because only its id had come.
-    Repair,
-    /// Ids and wishes of the overlay, and no rumour.
+    /// To keep links and repairs going.
     Control,
+    /// In answer to who lacked it.
+    Repair,
     /// Anything else.
     Other,
 }
@@ -240,6 +249,10 @@ mod tests {
                     r#""rumors":[["00000000000000ff",62]]}"#
                 ),
             ),
+            (
+                Event::Mark { t: 4, counters: counters.clone() },
+                r#"{"ev":"mark","t":4,"counters":{"packets_in":12}}"#,
+            ),
             (Event::End { t: 4, counters }, r#"{"ev":"end","t":4,"counters":{"packets_in":12}}"#),
         ];
         for (event, line) in cases {
@@ -267,10 +280,15 @@ mod tests {
             Why::Nack,
             Why::Ask,
             Why::Relay,
+            Why::Control,
+            Why::Repair,
             Why::Other,
         ];
         let words = serde_json::to_string(&reasons).unwrap();
-        assert_eq!(words, r#"["tick","now","probe","ack","nack","ask","relay","other"]"#);
+        assert_eq!(
+            words,
+            r#"["tick","now","probe","ack","nack","ask","relay","control","repair","other"]"#
+        );
     }
 
     #[test]

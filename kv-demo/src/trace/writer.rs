@@ -87,7 +87,9 @@ impl<W: Write> TraceWriter<W> {
                 Ok(())
             }
             // The original's log knows neither other datagrams nor whose log it is.
-            Event::Send { .. } | Event::Node { .. } | Event::End { .. } => Ok(()),
+            Event::Send { .. } | Event::Node { .. } | Event::Mark { .. } | Event::End { .. } => {
+                Ok(())
+            }
         }
     }
 }

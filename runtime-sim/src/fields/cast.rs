@@ -29,6 +29,7 @@ pub(super) struct Witness {
     pub(super) failed: Vec<NodeName>,
     pub(super) left: Vec<NodeName>,
     pub(super) reaped: u64,
+    pub(super) seeds_failed: u64,
     pub(super) has_said_goodbye: bool,
     /// The numbers that were broadcast, with the time at which they came.
     pub(super) heard: BTreeMap<u64, Instant>,
@@ -56,6 +57,7 @@ impl App for Witness {
             Fact::Failed { name, .. } => self.failed.push(name),
             Fact::Left { name, .. } => self.left.push(name),
             Fact::Reaped { .. } => self.reaped += 1,
+            Fact::SeedFailed { .. } => self.seeds_failed += 1,
             Fact::LeaveDone => self.has_said_goodbye = true,
             // Beside its number a broadcast may carry padding.
             Fact::Rumor { payload, .. } => {

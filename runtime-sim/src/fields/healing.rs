@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rumormill::{Config, MemberState, Verdict as Answer};
+use rumormill::{Config, MemberState};
 
 use super::cast::{
     CALENDAR, SECOND, Witness, all_see, cluster, cluster_of, id, join, params, part, reconfigure,
@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) const PARTITION: Field = Field {
     name: "partition",
     reports: "memberlist #222, ask 10",
-    story: "3 of 8 nodes are cut off for two minutes; both sides forget each other",
+    story: "3 of 8 nodes are cut off for two minutes; both sides believe each other dead, and gossip no more to the dead",
     measure: "until all see all again",
     run: |seed| {
-        let (reaped, ours) = partition(seed, &Config::lan());
+        let (dead, ours) = partition(seed, &Config::lan());
         let (_, theirs) = partition(seed, &Config { heal_interval: None, ..Config::lan() });
         Verdict {
-            arose: ("forgotten members", reaped),
+            arose: ("deaths told", dead),
             with: DEFAULTS,
             ours,
             bar: Figure::Time(Some(60 * SECOND)),
@@ -39,7 +39,7 @@ fn partition(seed: u64, config: &Config) -> (u64, Figure) {
     world.run_for(120 * SECOND);
     world.open_links();
     let healed = time_until(&mut world, PATIENCE, |world| all_see(world, 8));
-    (sum(&world, |app| app.reaped), Figure::Time(healed))
+    (sum(&world, |app| app.failed.len() as u64), Figure::Time(healed))
 }
 
 pub(super) const MASS_RESTART: Field = Field {
@@ -100,20 +100,20 @@ fn mass_restart(seed: u64, config: &Config) -> (u64, Figure) {
 pub(super) const REVIVAL: Field = Field {
     name: "revival",
     reports: "memberlist #312, ask 14",
-    story: "a member dies and is forgotten while a node is off the network; that node comes back and \
-            still tells of it",
+    story: "a member dies while a node is off the network for longer than gossip goes to the dead; \
+            that node comes back and still tells of it",
     measure: "nodes told that it is back",
     run: |seed| {
-        let long = Config { gossip_to_dead: 3_600 * SECOND, ..Config::lan() };
-        let (known, ours) = revival(seed, &long);
-        let (_, theirs) = revival(seed, &Config::lan());
+        let short = Config { remember_dead: Duration::ZERO, ..Config::lan() };
+        let (known, ours) = revival(seed, &Config::lan());
+        let (_, theirs) = revival(seed, &short);
         Verdict {
             arose: ("nodes that still knew it", known),
-            with: "`gossip_to_dead: 1 h`",
+            with: DEFAULTS,
             ours,
             bar: Figure::Count(0),
             contrast: Contrast::Run {
-                with: "`gossip_to_dead: 30 s`, memberlist's default and ours",
+                with: "`remember_dead: 0 s`: forgotten after 30 s, as by memberlist",
                 figure: theirs,
             },
         }
@@ -146,16 +146,15 @@ pub(super) const MOVED: Field = Field {
     story: "a node dies and starts under its name at another address when all know that it died",
     measure: "until all see it there",
     run: |seed| {
-        let reclaim = Some(SECOND);
-        let (_, ours) = moved(seed, &Config { reclaim_after: reclaim, ..Config::lan() });
-        let (conflicts, theirs) = moved(seed, &Config::lan());
+        let (_, ours) = moved(seed, &Config::lan());
+        let (conflicts, theirs) = moved(seed, &Config { reclaim_after: None, ..Config::lan() });
         Verdict {
             arose: ("conflicts as reported", conflicts),
-            with: "`reclaim_after: 1 s`",
+            with: DEFAULTS,
             ours,
             bar: Figure::Time(Some(10 * SECOND)),
             contrast: Contrast::Run {
-                with: "`reclaim_after: None`, memberlist's default and ours",
+                with: "`reclaim_after: None`, memberlist's default",
                 figure: theirs,
             },
         }
@@ -180,41 +179,4 @@ fn moved(seed: u64, config: &Config) -> (u64, Figure) {
     });
     let conflicts = world.ids().filter_map(|id| world.node(id)).map(|node| node.stats().conflicts);
     (conflicts.sum(), Figure::Time(arrived))
-}
-
-pub(super) const REFUSED_JOIN: Field = Field {
-    name: "refused-join",
-    reports: "memberlist #132",
-    story: "a member refuses the merge with a node that joins; the node does not notice, and tells the \
-            others of itself",
-    measure: "members that take it in",
-    run: |seed| {
-        let strict = Config { ask_merges: true, ask_joins: true, ..Config::lan() };
-        let (refused, ours) = refused_join(seed, &strict);
-        let lax = Config { ask_merges: true, ..Config::lan() };
-        let (_, theirs) = refused_join(seed, &lax);
-        Verdict {
-            arose: ("refusals", refused),
-            with: "`ask_merges`, `ask_joins`",
-            ours,
-            bar: Figure::Count(0),
-            contrast: Contrast::Run { with: "`ask_merges` alone", figure: theirs },
-        }
-    },
-};
-
-fn refused_join(seed: u64, config: &Config) -> (u64, Figure) {
-    let mut world: World<Witness> = cluster(seed, 3, &Config::lan());
-    let members: Vec<_> = world.ids().collect();
-    for &process in &members {
-        world.act(process, |_, app| app.policy = Some(Answer::Refuse));
-    }
-    reconfigure(&mut world, config);
-    let stranger = world.spawn(Spawn::numbered(3, params(Config::lan())), Witness::default());
-    join(&mut world, stranger, id(0));
-    world.run_for(60 * SECOND);
-    let taken_in = members.iter().filter(|&&member| sees(&world, member, stranger)).count();
-    let nodes = members.iter().filter_map(|&member| world.node(member));
-    let refused = nodes.map(|node| node.stats().merges_refused).sum();
-    (refused, Figure::Count(taken_in as u64))
 }

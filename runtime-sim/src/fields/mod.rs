@@ -11,11 +11,13 @@
 //! | `cast` | clusters, and what their applications take down |
 //! | `detection` | who is wrongly believed dead |
 //! | `healing` | who meets whom again |
+//! | `joining` | who gets in |
 //! | `news` | what reaches everybody, and when it is quiet again |
 
 mod cast;
 mod detection;
 mod healing;
+mod joining;
 mod news;
 
 use core::fmt;
@@ -46,7 +48,9 @@ pub const FIELDS: &[Field] = &[
     healing::MASS_RESTART,
     healing::REVIVAL,
     healing::MOVED,
-    healing::REFUSED_JOIN,
+    joining::DEAD_SEEDS,
+    joining::SEED_RUSH,
+    joining::REFUSED_JOIN,
     detection::STARVED,
     detection::SMALL_CLUSTER,
     detection::ONE_WAY,

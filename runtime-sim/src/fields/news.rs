@@ -43,8 +43,9 @@ fn churn(seed: u64) -> (u64, Figure) {
     for number in 0..broadcasts {
         renew(&mut world, nodes, number);
         let from = id(chance.index_below(nodes));
-        // A channel that members hear who advertise nothing, for lack of room in their meta.
-        broadcast(&mut world, from, Channel::BARE, number, 300);
+        // A channel that members hear who advertise nothing, for lack of room in their meta. And too
+        // long for what two pieces of news leave of a datagram.
+        broadcast(&mut world, from, Channel::BARE, number, 600);
         world.run_for(250 * MS);
         waiting += updates_waiting(&world);
     }

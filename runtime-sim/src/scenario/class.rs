@@ -88,13 +88,9 @@ classes! {
     Suspects = "suspects",
 }
 
-/// Kinds that the core does not resist yet. They are drawn only when asked for; take one out of
-/// this list as soon as the core has an answer.
-pub const NOT_RESISTED: &[Class] = &[
-    Class::Incarnation, // until statements about others are held to a window
-    Class::Hijack,      // until a goodbye is held to the reclaim delay
-    Class::Suspects,    // until refutations are limited per gossip interval
-];
+/// Kinds that the core does not resist yet: none. They are drawn only when asked for, so that a new
+/// kind may be here before the core's answer to it.
+pub const NOT_RESISTED: &[Class] = &[];
 
 /// A text that names no [`Class`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

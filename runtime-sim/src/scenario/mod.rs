@@ -55,8 +55,12 @@ pub const BROADCASTS_MAX: u64 = 1_000;
 const GROUPS: usize = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
 const CONTACTS: u32 = 40;
-/// How long a name that died stays bound to its address, where processes move.
+/// How long a name that died stays bound to its address, where addresses change.
 const RECLAIM_AFTER: Duration = Duration::from_secs(5);
+/// How soon the dead are forgotten where nobody points nodes at the seed, and how often one that is
+/// missing is called: the mean pause between calls of a part is a third of it.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+const HEAL_EVERY: Duration = Duration::from_secs(3);
 
 /// What a seed decides, each part of which may be replaced. Prints as `name = value` lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,10 @@ pub struct Scenario {
     pub faults: Classes,
     /// What datagrams and streams are wrapped in.
     pub guard: Guard,
+    /// Whether operators point all nodes at the seed again once links are healed. If not, whoever
+    /// lost the others must find them by itself, long after the dead were forgotten. Where processes
+    /// move there are operators: nobody can find those whose addresses nobody knows.
+    pub operators: bool,
 }
 
 /// What datagrams and streams are wrapped in.
@@ -131,6 +139,7 @@ impl Scenario {
             is_compressed: chance.below(4) == 0,
         };
         let faults = Classes::draw(seed, dared);
+        let operators = chance.below(2) == 0 || faults.has(Class::Move);
         Self {
             seed,
             nodes,
@@ -143,6 +152,7 @@ impl Scenario {
             broadcasts,
             faults,
             guard,
+            operators,
         }
         .without(Class::ALL.iter().copied().collect::<Classes>().without(faults))
     }
@@ -189,9 +199,31 @@ impl Scenario {
         let exchange = config.push_pull_interval.unwrap_or_default();
         let probe = config.probe_interval.unwrap_or_default();
         let round = self.network.held_back + self.network.jitter + 4 * self.longest_latency();
-        let burials = [Class::Move, Class::Ghosts, Class::Replay].iter();
-        let burials = burials.filter(|&&class| self.faults.has(class)).count();
-        (exchange + probe + round) * CONTACTS * if burials > 0 { 2 } else { 1 }
+        let ghosts = self.faults.has(Class::Ghosts) || self.faults.has(Class::Replay);
+        let burial = if ghosts || self.are_names_led_astray() {
+            self.buries_within(&config)
+        } else {
+            Duration::ZERO
+        };
+        (exchange + probe + round) * CONTACTS + burial
+    }
+
+    /// How long one node alone may believe in an address where nobody is. Its probes come by there
+    /// once in a round, and from the first place of one round to the last of the next are two rounds;
+    /// then the longest suspicion passes, `mult * log10(nodes) * max_mult` intervals, for nobody
+    /// confirms it; then the name is bound for a while. With 45 nodes: 90 s + 48 s + 5 s.
+    fn buries_within(&self, config: &Config) -> Duration {
+        let probe = config.probe_interval.unwrap_or_default();
+        let nodes = u32::try_from(self.nodes).unwrap_or(u32::MAX);
+        let suspicion = config.suspicion_mult * config.suspicion_max_mult * (nodes.ilog10() + 1);
+        let bound = config.reclaim_after.unwrap_or_default();
+        probe * (2 * nodes + suspicion) + bound
+    }
+
+    /// Whether a name may come to stand for an address where its owner is not: because it moved, or
+    /// somebody said so, or a byte changed.
+    fn are_names_led_astray(&self) -> bool {
+        self.faults.has(Class::Move) || self.faults.has(Class::Hijack) || self.is_garbling()
     }
 
     /// Whether links change bytes and not every layer notices: answers to probes have no checksum,
@@ -215,10 +247,16 @@ impl Scenario {
         config.push_pull_interval = Some(Duration::from_secs(1));
         config.join_retry_max = Duration::from_secs(2);
         config.stagger = Stagger::Random;
-        // The dead are remembered, and met again, until the end of the scenario.
-        config.gossip_to_dead = Duration::from_secs(3_600);
+        if self.operators {
+            // The dead are remembered until the end of the scenario.
+            config.gossip_to_dead = Duration::from_secs(3_600);
+        } else {
+            config.gossip_to_dead = FORGOTTEN_AFTER;
+            config.heal_interval = Some(HEAL_EVERY);
+        }
         config.neighbors = self.links(index).map(|end| numbered(end).addr).collect();
-        config.reclaim_after = self.faults.has(Class::Move).then_some(RECLAIM_AFTER);
+        // In memberlist a name comes free when the dead are forgotten, which is not so above.
+        config.reclaim_after = self.are_names_led_astray().then_some(RECLAIM_AFTER);
         config.label = self.guard.label.into();
         config.compression = self.guard.is_compressed;
         if self.guard.is_encrypted {
@@ -329,7 +367,8 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults      = {}", self.faults)?;
         writeln!(f, "faults for  = {:?}", self.faults_for)?;
         writeln!(f, "crashes     = {}", self.crashes)?;
-        writeln!(f, "broadcasts  = {}", self.broadcasts)
+        writeln!(f, "broadcasts  = {}", self.broadcasts)?;
+        writeln!(f, "operators   = {}", self.operators)
     }
 }
 
@@ -353,6 +392,18 @@ pub enum Violation {
         /// The time that was given.
         bound: Duration,
         /// How many know what the first one knows, itself included.
+        reached: usize,
+        /// How many there are.
+        nodes: usize,
+    },
+    /// Not half of all heard something that only gossip could bring.
+    #[error("no convergence: by gossip alone, {reached} of {nodes} nodes hear {what} in {bound:?}")]
+    GossipSilent {
+        /// The time that was given.
+        bound: Duration,
+        /// What was said.
+        what: &'static str,
+        /// How many know it, with whoever said it.
         reached: usize,
         /// How many there are.
         nodes: usize,

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Scenario;
-use super::class::{Class, NOT_RESISTED};
+use super::class::Class;
 use crate::chance::{Chance, Part};
 use crate::world::{Bandwidth, Link};
 
@@ -83,12 +83,13 @@ impl Plan<'_> {
             Class::Move => self.some(class, 3, &mut chance, Self::move_away),
             Class::Leave => self.some(class, 3, &mut chance, Self::leave),
             Class::Replay => self.some(class, 40, &mut chance, Self::attack),
-            Class::Reflect | Class::Ghosts | Class::Slowloris | Class::WrongKey => {
-                self.some(class, 4, &mut chance, Self::attack);
-            }
-            _ if NOT_RESISTED.contains(&class) => {
-                self.some(class, 4, &mut chance, Self::attack);
-            }
+            Class::Reflect
+            | Class::Ghosts
+            | Class::Slowloris
+            | Class::WrongKey
+            | Class::Incarnation
+            | Class::Hijack
+            | Class::Suspects => self.some(class, 4, &mut chance, Self::attack),
             // What links do to datagrams and streams, clocks, disks: no deeds.
             _ => {}
         }

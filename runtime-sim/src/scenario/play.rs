@@ -20,8 +20,18 @@ use crate::world::{Clock, Link, ProcessId, Spawn, World};
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How often the first phase looks whether a rule was broken.
 const PATROL_EVERY: Duration = Duration::from_secs(1);
+/// How long the last partition lasts: most suspicions end within 20 s, what is dead is forgotten after
+/// 10 s, by the next round of probes.
+const ESTRANGED_FOR: Duration = Duration::from_secs(60);
 /// Broadcasts of the second phase: they must reach everybody.
 const PROOFS: u64 = 4;
+/// How long a push/pull that has begun may last when nothing goes wrong.
+const LAST_EXCHANGES: Duration = Duration::from_secs(3);
+/// How long gossip alone may take to reach half of the cluster, hop by hop along a ring if need be.
+const GOSSIP_WITHIN: Duration = Duration::from_secs(30);
+/// A node must notice that it stood still for so long: from its next timer, a gossip interval away at
+/// most, it is longer than the wait for an ack.
+const NOTICED_PAUSE: Duration = Duration::from_secs(1);
 /// Nodes of the other cluster that wants to join ours.
 const FOREIGNERS: usize = 3;
 const FOREIGN_LABEL: &str = "green";
@@ -43,8 +53,16 @@ struct Play<'a> {
     /// What is left of the applications of processes that are down.
     left: BTreeMap<ProcessId, Listener>,
     fired: Fired,
+    still_since: BTreeMap<ProcessId, Instant>,
     healed_after: Duration,
     delivered_after: Duration,
+}
+
+/// Whether nodes meet for push/pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchanges {
+    On,
+    Off,
 }
 
 /// What everybody should see: name, address and incarnation of everybody.
@@ -68,6 +86,7 @@ impl<'a> Play<'a> {
             told: 0,
             left: BTreeMap::new(),
             fired: Fired::default(),
+            still_since: BTreeMap::new(),
             healed_after: Duration::ZERO,
             delivered_after: Duration::ZERO,
         };
@@ -85,6 +104,7 @@ impl<'a> Play<'a> {
 
     fn all(&mut self) -> Result<(), Violation> {
         self.suffer()?;
+        self.estrange()?;
         self.heal()?;
         self.prove()?;
         self.part()?;
@@ -161,6 +181,20 @@ impl<'a> Play<'a> {
         self.run_to(end)
     }
 
+    /// A last partition, where nobody helps afterwards: both halves forget that there was another.
+    fn estrange(&mut self) -> Result<(), Violation> {
+        if self.scenario.operators || !self.scenario.faults.has(Class::Partition) {
+            return Ok(());
+        }
+        // What waits in a clogged link would be a minute old when it arrives: no network keeps it so long.
+        self.world.open_links();
+        let nodes = self.scenario.nodes;
+        let across = (0..nodes / 2).flat_map(|a| (nodes / 2..nodes).map(move |b| [(a, b), (b, a)]));
+        let cuts = self.perform(None, Deed::Links(across.flatten().collect(), Link::Cut));
+        self.fired.add(Class::Partition, cuts);
+        self.run_to(self.world.now() + ESTRANGED_FOR)
+    }
+
     /// Lets time pass as long as no rule is broken.
     fn run_to(&mut self, end: Instant) -> Result<(), Violation> {
         while self.world.now() < end {
@@ -183,12 +217,8 @@ impl<'a> Play<'a> {
             Deed::Restart(victim) => self.restart(ProcessId::new(victim), None),
             Deed::RestartAt(victim, addr) => self.restart(ProcessId::new(victim), Some(addr)),
             Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
-            Deed::Pause(victim) => {
-                let before = self.world.stats().pauses;
-                self.world.pause(ProcessId::new(victim));
-                return self.world.stats().pauses - before;
-            }
-            Deed::Resume(victim) => self.world.resume(ProcessId::new(victim)),
+            Deed::Pause(victim) => return self.pause(ProcessId::new(victim)),
+            Deed::Resume(victim) => self.resume(ProcessId::new(victim)),
             Deed::Lag(victims, lag) => {
                 for victim in victims {
                     self.world.set_lag(ProcessId::new(victim), lag);
@@ -233,8 +263,39 @@ impl<'a> Play<'a> {
         });
     }
 
+    fn pause(&mut self, id: ProcessId) -> u64 {
+        let before = self.world.stats().pauses;
+        self.world.pause(id);
+        let pauses = self.world.stats().pauses - before;
+        if pauses > 0 {
+            self.still_since.insert(id, self.world.now());
+        }
+        pauses
+    }
+
+    /// Lets a process go on. What it waited for had no chance to come: it may accuse nobody at the
+    /// moment at which it wakes, unless it stood still so briefly that it cannot know. What others
+    /// say of a suspect in what it finds may end a suspicion, though.
+    fn resume(&mut self, id: ProcessId) {
+        let Some(since) = self.still_since.remove(&id) else { return };
+        let now = self.world.now();
+        let failed = |world: &Stage| world.node(id).map_or(0, |node| node.stats().probes_failed);
+        let before = failed(&self.world);
+        self.world.resume(id);
+        if now.saturating_since(since) < NOTICED_PAUSE {
+            return;
+        }
+        self.world.run_for(Duration::ZERO);
+        let after = failed(&self.world);
+        if before != after {
+            let detail = format!("{before} probes had failed before, {after} after");
+            self.world.watch_mut().broken(Rule::Hasty, now, id, detail);
+        }
+    }
+
     fn crash(&mut self, id: ProcessId) -> u64 {
         let Some(mut app) = self.world.crash(id) else { return 0 };
+        self.still_since.remove(&id);
         self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
         self.left.insert(id, app);
         1
@@ -269,7 +330,7 @@ impl<'a> Play<'a> {
         *self.world.network_mut() = self.scenario.network.healed();
         self.world.open_links();
         for id in self.ids() {
-            self.world.resume(id);
+            self.resume(id);
             self.world.set_lag(id, Duration::ZERO);
             self.world.set_bandwidth(id, None);
             if self.has_left(id) {
@@ -277,9 +338,12 @@ impl<'a> Play<'a> {
             }
             self.restart(id, None);
         }
-        // Operators point nodes that may have lost everybody at the seed again.
+        // A seed that has not answered may be none any more: no node could know.
         for id in self.ids() {
-            self.join(id);
+            let is_lost = self.world.node(id).is_some_and(|node| node.seeds_waiting() > 0);
+            if self.scenario.operators || is_lost {
+                self.join(id);
+            }
         }
         let (began, bound) = (self.world.now(), self.scenario.heals_within());
         let nodes = self.scenario.nodes;
@@ -308,9 +372,58 @@ impl<'a> Play<'a> {
         self.check().map(|()| is_reached)
     }
 
+    /// Whether nodes meet for push/pull from now on, or have nothing but gossip.
+    fn exchange(&mut self, exchanges: Exchanges) {
+        for id in self.ids() {
+            let mut config = self.scenario.config(id.index());
+            if exchanges == Exchanges::Off {
+                config.push_pull_interval = None;
+            }
+            let params = Params::try_from(config).expect("a scenario's numbers fit together");
+            self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_params(now, params)));
+        }
+    }
+
+    /// Something that was said is heard by half of the others without any push/pull: what repairs
+    /// gossip must not hide that there is none.
+    fn spread(
+        &mut self,
+        what: &'static str,
+        say: impl FnOnce(&mut Self),
+        heard: impl Fn(&Stage) -> usize,
+    ) -> Result<(), Violation> {
+        // The thesis modes count copies for the dead, and where duplicates are queued again, what is old
+        // never ends: what is new may starve.
+        let mode = self.scenario.mode;
+        let are_dead = || nodes_of(&self.world, self.scenario.nodes).any(knows_dead);
+        if !mode.drops_duplicates() || mode.is_thesis() && are_dead() {
+            say(self);
+            return Ok(());
+        }
+        self.exchange(Exchanges::Off);
+        // What is under way is no gossip.
+        let settled = self.world.now() + LAST_EXCHANGES;
+        self.run_to(settled)?;
+        say(self);
+        let nodes = self.scenario.nodes;
+        let half = 1 + (nodes - 1).div_ceil(2);
+        if !self.settle(GOSSIP_WITHIN, |world| heard(world) >= half)? {
+            let reached = heard(&self.world);
+            return Err(Violation::GossipSilent { bound: GOSSIP_WITHIN, what, reached, nodes });
+        }
+        self.exchange(Exchanges::On);
+        Ok(())
+    }
+
     /// Broadcasts reach everybody, and so does all that anybody knows.
     fn prove(&mut self) -> Result<(), Violation> {
         let (bound, nodes) = (self.scenario.heals_within(), self.scenario.nodes);
+        // Links lead to addresses, which those that moved have left.
+        if !(self.scenario.mode.follows_links() && self.scenario.faults.has(Class::Move)) {
+            let number = self.told + 1;
+            let say = |play: &mut Self| play.broadcast(ProcessId::new(0));
+            self.spread("a broadcast", say, |world| heard(world, nodes, number))?;
+        }
         for proof in 0..PROOFS {
             let began = self.world.now();
             let teller = usize::try_from(proof).unwrap_or_default() * 7 % nodes;
@@ -331,7 +444,10 @@ impl<'a> Play<'a> {
         let leaver = ProcessId::new(nodes - 1);
         let name = self.world.name(leaver).clone();
         self.world.watch_mut().leaves(name.clone());
-        self.leave(leaver);
+        let say = |play: &mut Self| {
+            play.leave(leaver);
+        };
+        self.spread("a goodbye", say, |world| parted(world, nodes, name.as_bytes()))?;
         if !self.settle(bound, |world| parted(world, nodes, name.as_bytes()) == nodes)? {
             let reached = parted(&self.world, nodes, name.as_bytes()).saturating_sub(1);
             let who = name.to_string();
@@ -391,7 +507,17 @@ fn apart(world: &Stage, nodes: usize) -> Option<String> {
     // What costs little first: it is looked at often.
     if let Some(node) = nodes_of(world, nodes).find(|node| node.live_members() != nodes) {
         let (who, sees) = (node.local().name, node.live_members());
-        return Some(format!("{who} sees {sees} of {nodes} nodes"));
+        let lacks = nodes_of(world, nodes).map(Node::local).find_map(|other| {
+            let known = node.member(other.name.as_bytes());
+            let is_live = known.is_some_and(|known| known.state.is_live());
+            (!is_live).then(|| {
+                let known = known.map_or("unknown".to_owned(), |known| {
+                    format!("{} at {} as {}", known.state, known.incarnation, known.addr)
+                });
+                format!("; {} at {} is {known}", other.name, other.incarnation)
+            })
+        });
+        return Some(format!("{who} sees {sees} of {nodes} nodes{}", lacks.unwrap_or_default()));
     }
     let view: View<'_> = nodes_of(world, nodes)
         .map(Node::local)
@@ -414,6 +540,17 @@ fn knowing(world: &Stage, nodes: usize, last: u64) -> usize {
     let heard = |index| world.app(ProcessId::new(index)).map(|app: &Listener| &app.heard);
     let Some(first) = heard(0).filter(|heard| heard.contains(&last)) else { return 0 };
     (0..nodes).filter(|&index| heard(index) == Some(first)).count()
+}
+
+fn knows_dead(node: &Node) -> bool {
+    node.members().any(|member| !member.state.is_live())
+}
+
+/// How many know a broadcast.
+fn heard(world: &Stage, nodes: usize, number: u64) -> usize {
+    let app = |index| world.app(ProcessId::new(index));
+    let knows = |index: &usize| app(*index).is_some_and(|app| app.heard.contains(&number));
+    (0..nodes).filter(knows).count()
 }
 
 /// How many know that somebody has left.

@@ -1,5 +1,6 @@
 //! Exchanges of state: what goes out, what an answer brings (protocol page §3.5, §4.8).
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -76,23 +77,54 @@ impl Node {
 
     pub(super) fn state_form_for(&self, member: Option<MemberId>) -> UserState {
         match member.and_then(|id| self.table.get(id)) {
+            Some(record) if record.is_buried() => UserState::Nothing,
             Some(record) if record.takes_envelopes() => UserState::Sections,
             Some(_) => UserState::Blob,
             None => UserState::Nothing,
         }
     }
 
-    /// Writes one half of an exchange: every member that we know, then the application's state.
-    pub(super) fn put_push_pull(&mut self, bytes: &mut Vec<u8>, join: bool, form: UserState) {
+    /// The graves that a peer's half contradicts: it should hear of them.
+    pub(super) fn contradicted_graves(&self, theirs: &PushPull<'_>) -> BTreeSet<MemberId> {
+        let is_live =
+            |node: &NodeState<'_>| [WireState::ALIVE, WireState::SUSPECT].contains(&node.state);
+        let buried = |node: NodeState<'_>| {
+            let id = self.table.find(&node.alive.node)?;
+            let record = self.table.get(id)?;
+            (record.is_buried() && node.alive.incarnation <= record.incarnation).then_some(id)
+        };
+        theirs.nodes().filter(is_live).filter_map(buried).collect()
+    }
+
+    /// The graves that the half that begins an exchange tells of: all where two parts of a cluster may
+    /// have buried each other, else none.
+    pub(super) fn graves_for(&self, aim: Aim) -> BTreeSet<MemberId> {
+        match aim {
+            Aim::Heal | Aim::RestOfJoin => self.table.graves().collect(),
+            Aim::Join { .. } | Aim::AntiEntropy => BTreeSet::new(),
+        }
+    }
+
+    /// Writes one half of an exchange: every member that we know, but of the buried ones only these;
+    /// then the application's state.
+    pub(super) fn put_push_pull(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        join: bool,
+        form: UserState,
+        graves: &BTreeSet<MemberId>,
+    ) {
         let state = self.user_state(form);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let header = PushPullHeader {
-            nodes: count(self.table.len()),
+            nodes: count(self.table.len() + graves.len()),
             user_state_len: count(state.len()),
             join,
         };
         let mut written = header.encode(bytes);
-        for (_, record) in self.table.iter() {
+        let members = self.table.iter();
+        for (_, record) in members.filter(|(id, record)| !record.is_buried() || graves.contains(id))
+        {
             let node = NodeState { alive: alive_of(record), state: wire_state(record.state) };
             written = written.and_then(|()| node.encode(bytes));
         }
@@ -123,18 +155,23 @@ impl Node {
         state
     }
 
+    /// Whether the application is asked before a peer's half is applied.
+    pub(super) fn must_ask(&self, exchange: Exchange, list: &PushPull<'_>) -> bool {
+        let joins = match exchange.side {
+            Side::Peer => list.join,
+            // A seed cannot choose whether our application is asked.
+            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
+        };
+        self.params.ask_merges && joins
+    }
+
     /// Applies a peer's half of an exchange, or gives it back if the application is to be asked.
     pub(super) fn merge_or_hold(
         &mut self,
         exchange: Exchange,
         list: &PushPull<'_>,
     ) -> Result<Option<Exchange>, StreamError> {
-        let joins = match exchange.side {
-            Side::Peer => list.join,
-            // A seed cannot choose whether our application is asked.
-            Side::Us { aim, .. } => matches!(aim, Aim::Join { .. } | Aim::Heal),
-        };
-        if !(self.params.ask_merges && joins) {
+        if !self.must_ask(exchange, list) {
             self.finish_exchange(exchange, list)?;
             return Ok(None);
         }

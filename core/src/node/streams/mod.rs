@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! we dial:    Connecting ─► Writing ─► Waiting ─► merged, closed
-//! they dial:  Reading ─► Writing ─► closed
+//! they dial:  Reading ─► (Judging ─►) Writing ─► closed
 //! ```
 //!
 //! | file | says |
@@ -70,7 +70,7 @@ struct Stream {
 impl Stream {
     /// The next step begins. A probe's time is that of the whole probe.
     fn extend(&mut self, deadline: Instant) {
-        if !matches!(self.role, Role::Ping { .. }) {
+        if !matches!(self.role, Role::Ping { .. } | Role::Check { .. }) {
             self.deadline = deadline;
         }
     }
@@ -84,6 +84,8 @@ enum Role {
     Message,
     /// We probe a member that no datagram reached.
     Ping { seq: SeqNo },
+    /// We ask a member to whom a stream failed.
+    Check { seq: SeqNo },
     /// A peer opened it.
     Serve,
 }
@@ -113,6 +115,8 @@ impl Aim {
 pub(super) struct Exchange {
     pub(super) peer: SocketAddr,
     side: Side,
+    /// The stream of a peer that waits for our half: it gets that after the verdict.
+    waiting: Option<StreamId>,
 }
 
 /// Who began an exchange.
@@ -138,6 +142,8 @@ enum Phase {
     Writing,
     Waiting,
     Reading,
+    /// The peer's half is here, and our application is asked about it.
+    Judging,
 }
 
 /// In which form the application's state goes to a peer.
@@ -398,10 +404,11 @@ impl Node {
         let request = match stream.role {
             Role::PushPull { aim, sent } => {
                 let mut bytes = Vec::new();
-                self.put_push_pull(&mut bytes, aim.is_join(), sent);
+                let graves = self.graves_for(aim);
+                self.put_push_pull(&mut bytes, aim.is_join(), sent, &graves);
                 Some(self.request(bytes))
             }
-            Role::Message | Role::Ping { .. } | Role::Serve => None,
+            Role::Message | Role::Ping { .. } | Role::Check { .. } | Role::Serve => None,
         };
         match request {
             Some(request) => {
@@ -429,7 +436,7 @@ impl Node {
     fn check_buffers(&mut self, role: Role, more: usize) -> Result<(), usize> {
         let max = match role {
             Role::Serve => served_share(self.params.stream_buffers_max),
-            Role::PushPull { .. } | Role::Message | Role::Ping { .. } => {
+            Role::PushPull { .. } | Role::Message | Role::Ping { .. } | Role::Check { .. } => {
                 self.params.stream_buffers_max
             }
         };
@@ -455,7 +462,7 @@ impl Node {
             return;
         }
         match stream.role {
-            Role::PushPull { .. } | Role::Ping { .. } => {
+            Role::PushPull { .. } | Role::Ping { .. } | Role::Check { .. } => {
                 stream.phase = Phase::Waiting;
                 stream.extend(self.now + self.params.stream_timeout);
                 self.streams.set_outgoing(id, Vec::new());
@@ -497,13 +504,16 @@ impl Node {
         self.streams.buffered -= inbox.len();
         let (role, peer) = (stream.role, stream.peer);
         let Some(message) = inbox.message() else { return Ok(()) };
+        if role != Role::Serve {
+            self.stream_passed(peer);
+        }
         let held = match role {
             Role::Serve => self.serve(id, peer, message)?,
             Role::PushPull { aim, sent } => {
-                let exchange = Exchange { peer, side: Side::Us { aim, sent } };
+                let exchange = Exchange { peer, side: Side::Us { aim, sent }, waiting: None };
                 self.on_answer(id, exchange, message)?
             }
-            Role::Ping { seq } => {
+            Role::Ping { seq } | Role::Check { seq } => {
                 self.on_probe_answer(id, seq, &message)?;
                 None
             }
@@ -542,9 +552,13 @@ impl Node {
             self.fail(id, StreamFailure::Answer(error), Ending::Close);
             return;
         }
-        let text = error.to_string();
+        self.answer_no(id, &error.to_string());
+    }
+
+    /// Tells a peer why its request comes to nothing.
+    fn answer_no(&mut self, id: StreamId, why: &str) {
         let mut answer = Vec::new();
-        let written = Refusal { error: text.as_bytes().into() }.encode(&mut answer);
+        let written = Refusal { error: why.as_bytes().into() }.encode(&mut answer);
         debug_assert!(written.is_ok(), "a vector is never full");
         let answer = self.framed(answer);
         if self.write_all(id, answer).is_ok() {
@@ -563,6 +577,11 @@ impl Node {
         self.stats.count_failed_stream();
         if ending == Ending::Close {
             self.intend(Intent::Close { stream: id });
+        }
+        let is_network = matches!(failure, StreamFailure::Connection | StreamFailure::TimedOut);
+        // A probe that fails over a stream too finds more than that.
+        if is_network && !matches!(stream.role, Role::Serve | Role::Ping { .. }) {
+            self.stream_failed(stream.peer);
         }
         if let Role::PushPull { aim: Aim::Join { seed }, .. } = stream.role {
             self.seed_failed(seed, failure);

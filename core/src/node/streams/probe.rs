@@ -19,6 +19,24 @@ impl Node {
         seq: SeqNo,
         until: Instant,
     ) -> Option<StreamId> {
+        self.dial_ping(target, seq, Role::Ping { seq }, until)
+    }
+
+    /// Asks a member over a stream, of which one failed, whether streams pass. The answer is waited for
+    /// as long as that to a probe.
+    pub(in crate::node) fn check_streams(&mut self, target: MemberId) {
+        let seq = self.take_seq();
+        let until = self.now + self.suspicion_interval();
+        self.dial_ping(target, seq, Role::Check { seq }, until);
+    }
+
+    fn dial_ping(
+        &mut self,
+        target: MemberId,
+        seq: SeqNo,
+        role: Role,
+        until: Instant,
+    ) -> Option<StreamId> {
         let record = self.table.get(target)?;
         if !self.params.stream_pings || record.versions.protocol_max() < STREAM_PING_SINCE {
             return None;
@@ -26,7 +44,7 @@ impl Node {
         let mut outgoing = Vec::new();
         let written = self.ping(record, seq).encode(&mut outgoing);
         debug_assert!(written.is_ok(), "a vector is never full");
-        let (to, role) = (record.addr.socket_addr(), Role::Ping { seq });
+        let to = record.addr.socket_addr();
         let outgoing = self.request(outgoing);
         self.check_buffers(role, outgoing.len()).ok()?;
         let id = self.dial(to, role, outgoing)?;

@@ -6,13 +6,18 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::exchange::state_form_of;
-use super::{Exchange, Node, Side};
+use super::{Exchange, Node, Phase, Side};
 use crate::event::Delivery;
 use crate::identity::{Channel, StreamId};
+use crate::node::asks::ASK_TIMEOUT;
+use crate::push_pull::versions_agree;
 use crate::rumor::Arrival;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Ack, Ping};
 use crate::wire::stream::{PushPull, StreamError, StreamMessage};
+
+/// What a peer is told that is not let in.
+const REFUSAL: &str = "the merge was refused";
 
 impl Node {
     pub(super) fn serve(
@@ -55,14 +60,59 @@ impl Node {
         peer: SocketAddr,
         exchange: PushPull<'_>,
     ) -> Result<Option<Exchange>, StreamError> {
+        let ours = Exchange { peer, side: Side::Peer, waiting: Some(id) };
+        if self.must_ask(ours, &exchange) && versions_agree(&self.table, exchange.nodes()) {
+            self.await_verdict(id);
+            return Ok(Some(ours));
+        }
         // Our view goes out as it was before theirs came in, and whatever becomes of theirs, as
         // memberlist does it: the initiator judges for itself.
+        self.answer_with_ours(id, &exchange)?;
+        let merged = self.finish_exchange(Exchange { waiting: None, ..ours }, &exchange);
+        merged.inspect_err(|_| self.stats.count_failed_stream())?;
+        Ok(None)
+    }
+
+    /// Our half waits for the verdict. memberlist's goes out before its delegate is asked, so that
+    /// whoever is refused has the list all the same, and believes that it joined.
+    fn await_verdict(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.phase = Phase::Judging;
+        // The verdict comes before that, or counts as a refusal.
+        stream.deadline = self.now + ASK_TIMEOUT + self.params.stream_timeout;
+    }
+
+    fn answer_with_ours(
+        &mut self,
+        id: StreamId,
+        exchange: &PushPull<'_>,
+    ) -> Result<(), StreamError> {
         let mut answer = Vec::new();
-        self.put_push_pull(&mut answer, exchange.join, state_form_of(&exchange));
+        let graves = self.contradicted_graves(exchange);
+        self.put_push_pull(&mut answer, exchange.join, state_form_of(exchange), &graves);
         let answer = self.framed(answer);
-        self.write_all(id, answer)?;
-        let merged = self.merge_or_hold(Exchange { peer, side: Side::Peer }, &exchange);
-        merged.inspect_err(|_| self.stats.count_failed_stream())
+        self.write_all(id, answer)
+    }
+
+    /// The application has no objection: the peer gets our half, if it still waits for it. If not, it
+    /// does not believe that it joined, and will come again.
+    pub(in crate::node) fn accept_exchange(
+        &mut self,
+        exchange: Exchange,
+        list: &PushPull<'_>,
+    ) -> Result<(), StreamError> {
+        if let Some(id) = exchange.waiting {
+            self.streams.open.get(&id).ok_or(StreamError::UnknownStream)?;
+            self.answer_with_ours(id, list)?;
+        }
+        self.finish_exchange(exchange, list)
+    }
+
+    /// The application, or this node in its place, wants nothing of it: the peer is told.
+    pub(in crate::node) fn refuse_exchange(&mut self, exchange: Exchange) {
+        if let Some(id) = exchange.waiting.filter(|id| self.streams.open.contains_key(id)) {
+            self.answer_no(id, REFUSAL);
+        }
     }
 
     fn on_reliable(&mut self, peer: SocketAddr, bytes: &[u8]) {

@@ -1,6 +1,8 @@
 //! `sim`: runs scenarios that seeds draw.
 
+mod crowd;
 mod fields;
+mod mutants;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -8,6 +10,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 use rumormill_sim::scenario::{
@@ -19,6 +23,8 @@ use rumormill_sim::{Ratio, Tracer};
 const EXIT_NO_CONVERGENCE: u8 = 3;
 /// What a shell sees if something happens that never may.
 const EXIT_BREACH: u8 = 4;
+/// What a shell sees after Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs clusters of nodes in virtual time. The same seed gives the same run, everywhere.
 #[derive(Debug, Parser)]
@@ -48,11 +54,30 @@ enum Command {
     ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
+    /// Put bugs into a copy of the core, one after the other, and tell who sees each.
+    ///
+    /// The copy, and what is built from it unless --target names a folder that stays, lie in the
+    /// folder for temporary files, and go at the end. Each patch in `runtime-sim/mutants` says what it
+    /// breaks and who is to see that: a swarm of seeds, one of the `fields`, or a test.
+    ///
+    /// Exit codes: 0 every bug was seen, 1 something could not be copied or built, or fails without a
+    /// bug too, 2 bad arguments, 6 a bug was not seen or cannot be put in any more, 130 interrupted.
+    Mutants(mutants::MutantsArgs),
     /// Run what fails in the field, and print what came of it as a table.
     ///
     /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed, or not missed with what was
     /// reported, 101 a bug of ours.
     Fields(fields::FieldsArgs),
+    /// Run a large cluster: all nodes start at once and join the first one, then they broadcast.
+    ///
+    /// All nodes are whole ones with the defaults for a local network, delays are 1 to 6 ms, nothing
+    /// is lost. It tells how long it took until all saw all, what was on the wire, whether everybody
+    /// heard every broadcast, and how fast all of this was on one core. A quick one:
+    /// `sim crowd --nodes 200 --seconds 5`. Memory grows with the square of the nodes.
+    ///
+    /// Exit codes: 0 all is well, 2 bad arguments, 3 some did not meet or did not hear something, 6
+    /// slower than --at-least, 101 a bug of ours, 130 interrupted.
+    Crowd(crowd::CrowdArgs),
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +178,22 @@ fn quoted(arg: &OsStr) -> String {
     }
 }
 
+/// Whether somebody has pressed Ctrl-C, from now on. The first time lets what is under way come to an
+/// end, the second time does not wait.
+fn interruptions() -> Arc<AtomicBool> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&is_over);
+    let handler = move || {
+        if on_signal.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("sim: Ctrl-C will end this at once ({error})");
+    }
+    is_over
+}
+
 const fn exit_code(violation: &Violation) -> u8 {
     if violation.is_breach() { EXIT_BREACH } else { EXIT_NO_CONVERGENCE }
 }
@@ -162,7 +203,9 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Swarm(args) => swarm::swarm(&args),
         Command::Merge(args) => swarm::merge(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
         Command::Fields(args) => fields::fields(&args),
+        Command::Crowd(args) => crowd::crowd(&args),
     }
 }
 

@@ -13,19 +13,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rumormill_sim::scenario::{Class, Classes};
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
-use super::{EXIT_BREACH, EXIT_NO_CONVERGENCE};
+use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, interruptions};
 
 /// What a shell sees if a kind of fault never happened.
 const EXIT_VACUOUS: u8 = 5;
 /// What a shell sees if a seed panicked, as if the program had.
 const EXIT_PANIC: u8 = 101;
-/// What a shell sees after Ctrl-C.
-const EXIT_INTERRUPTED: u8 = 130;
 /// Threads at most.
 const JOBS_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// Lines for people
     Text,
     /// One object, to be merged
@@ -52,6 +50,9 @@ pub(super) struct SwarmArgs {
     /// Leave faults out of failing seeds as long as they fail
     #[arg(long)]
     shrink: bool,
+    /// End with the first seed that fails, and those under way
+    #[arg(long)]
+    first: bool,
     /// How to print what came of it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -67,7 +68,7 @@ pub(super) struct MergeArgs {
     format: Format,
 }
 
-fn jobs(text: &str) -> Result<usize, String> {
+pub(super) fn jobs(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|jobs| (1..=JOBS_MAX).contains(jobs));
     number.ok_or_else(|| format!("give a number of threads from 1 to {JOBS_MAX}"))
 }
@@ -78,14 +79,17 @@ struct Hunt<'a> {
     choice: Choice,
     next: AtomicU64,
     is_over: Arc<AtomicBool>,
+    /// What was looked for is found.
+    is_found: AtomicBool,
     tally: Mutex<Tally>,
     bar: ProgressBar,
 }
 
 impl Hunt<'_> {
-    /// Takes one seed after the other until none is left or somebody pressed Ctrl-C.
+    /// Takes one seed after the other until none is left, a failure is enough, or somebody pressed
+    /// Ctrl-C.
     fn work(&self) {
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over.load(Ordering::Relaxed) && !self.is_found.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.args.seeds {
                 return;
@@ -97,6 +101,7 @@ impl Hunt<'_> {
             }
             if let Err(failure) = &ran {
                 self.bar.println(format!("seed {seed}: {}; {}", failure.what, failure.command));
+                self.is_found.fetch_or(self.args.first, Ordering::Relaxed);
             }
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(seed, ran);
@@ -111,17 +116,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         eprintln!("sim: there are no seeds beyond {}", u64::MAX);
         return ExitCode::from(2);
     }
-    let is_over = Arc::new(AtomicBool::new(false));
-    let on_signal = Arc::clone(&is_over);
-    // The first one lets seeds end that are under way, the second one does not wait.
-    let handler = move || {
-        if on_signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
-        }
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("sim: Ctrl-C will end this at once ({error})");
-    }
+    let is_over = interruptions();
     let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
     let choice = Choice { no: classes(&args.no), dare: classes(&args.dare) };
     let hunt = Hunt {
@@ -129,6 +124,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         choice,
         next: AtomicU64::new(0),
         is_over,
+        is_found: AtomicBool::new(false),
         tally: Mutex::new(Tally::new(&choice)),
         bar: bar(args.seeds),
     };
