@@ -10,10 +10,11 @@ const NAMES: [&str; 11] =
     ["k", "s", "±", "published", "", "m", "published", "", "t_ave", "t_last", "e^-m"];
 
 const LEGEND: &str = "\
-s, residue: the share of the sites that were never told, ± 95 % confidence. m, traffic: copies sent
-per site. t_ave, t_last: cycles until a site, and the last one, was told; published ones in brackets,
-not judged. e^-m: the residue of any push. ok: within 10 % or half a unit of the last published digit;
-OUT: not within; few: fewer than 100 sites missed in all runs, too few to know s to 10 %.
+s, residue: the share of the sites that were never told, ± 95 % confidence. m, traffic: copies
+sent per site. t_ave, t_last: cycles until a site, and the last one, was told; published ones in
+brackets, not judged. e^-m: the residue of any push. ok: within 10 % or half a unit of the last
+published digit; OUT: not within; few: fewer than 100 sites missed in all runs, too few to know
+s to 10 %.
 ";
 
 pub(super) fn table(findings: &Findings) -> String {
