@@ -1,5 +1,6 @@
 //! The command line: what can be said, and what it means.
 
+mod epidemic;
 mod experiment;
 mod node;
 mod operate;
@@ -15,6 +16,7 @@ use kv_demo::experiment::{HostSpec, HostsPlan, LAUNCHER_DEFAULT};
 use kv_demo::members::MembersFormat;
 use kv_demo::topology::{DIM_MAX, Graph, Source, SourceError};
 
+pub(crate) use epidemic::{EpidemicArgs, EpidemicFormat};
 pub(crate) use experiment::{CalibrateArgs, ExperimentArgs, ExperimentCommand};
 pub(crate) use node::NodeArgs;
 pub(crate) use operate::{JoinArgs, KeysArgs, LeaveArgs};
@@ -292,6 +294,17 @@ pub(crate) struct ReportArgs {
     /// How to print the results
     #[arg(long, default_value = "table")]
     pub(crate) format: OutputFormat,
+}
+
+/// What was given, each thing once, or the default.
+fn given_or<T: Clone + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
+    let mut things = Vec::new();
+    for thing in if given.is_empty() { default } else { given } {
+        if !things.contains(thing) {
+            things.push(thing.clone());
+        }
+    }
+    things
 }
 
 /// From a link between two nodes to the largest cube that files can describe.

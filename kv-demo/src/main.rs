@@ -10,17 +10,18 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use kv_demo::agent;
+use kv_demo::experiment::epidemic::{self, Verdict};
 use kv_demo::experiment::{self, ExperimentError};
 use kv_demo::keys;
 use kv_demo::members::{self, Door};
 use kv_demo::node::{self, Control};
-use kv_demo::report::Results;
+use kv_demo::report::{ReportError, Results, write_file};
 use kv_demo::topology::{self, Plan, Ports, to_ini, to_toml};
 use tracing_subscriber::EnvFilter;
 
 use cli::{
-    CalibrateArgs, Cli, Command, ExperimentArgs, ExperimentCommand, MembersArgs, OutputFormat,
-    ReportArgs, TopologyArgs,
+    CalibrateArgs, Cli, Command, EpidemicArgs, EpidemicFormat, ExperimentArgs, ExperimentCommand,
+    MembersArgs, OutputFormat, ReportArgs, TopologyArgs,
 };
 
 fn main() -> ExitCode {
@@ -104,11 +105,11 @@ fn print_topology(args: &TopologyArgs) -> Outcome {
 fn run_experiment(args: &ExperimentArgs) -> Outcome {
     experiment::catch_interrupts()?;
     let program = std::env::current_exe()?;
-    if let Some(ExperimentCommand::Calibrate(args)) = &args.calibrate {
-        return calibrate(&program, args);
-    }
-    if let Some(ExperimentCommand::Plumtree(args)) = &args.calibrate {
-        return args.run();
+    match &args.command {
+        Some(ExperimentCommand::Calibrate(args)) => return calibrate(&program, args),
+        Some(ExperimentCommand::Epidemic(args)) => return study_epidemics(args),
+        Some(ExperimentCommand::Plumtree(args)) => return args.run(),
+        None => {}
     }
     let options = args.options()?;
     let results = experiment::run_all(&program, &options)?;
@@ -152,6 +153,31 @@ fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Figures that are not as published.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of the figures are not as published: see OUT")]
+struct NotAsPublished(usize);
+
+fn study_epidemics(args: &EpidemicArgs) -> Outcome {
+    let findings = epidemic::study(&args.study()).ok_or(ExperimentError::CalibrationInterrupted)?;
+    if let Some(dir) = &args.out {
+        let unwritable = |reason| ReportError::Unwritable { path: dir.clone(), reason };
+        std::fs::create_dir_all(dir).map_err(unwritable)?;
+        write_file(&dir.join("epidemic.json"), &findings.to_json())?;
+        write_file(&dir.join("epidemic.csv"), &findings.to_csv())?;
+    }
+    let text = match args.format {
+        EpidemicFormat::Table => findings.to_table(),
+        EpidemicFormat::Json => findings.to_json(),
+        EpidemicFormat::Csv => findings.to_csv(),
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    match findings.count(Verdict::Outside) {
+        0 => Ok(()),
+        outside => Err(NotAsPublished(outside).into()),
+    }
 }
 
 fn report(args: &ReportArgs) -> Outcome {

@@ -361,3 +361,27 @@ fn a_report_leaves_out_what_was_not_finished_and_believes_figures_over_half_of_t
     let refused = experiment(&[]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("go on with it by --resume"));
 }
+
+#[test]
+fn epidemics_are_studied_without_processes_and_the_exit_code_judges_them() {
+    let dir = Dir::new("epidemic");
+    let study = |arguments: &[&str]| {
+        let mut command = binary();
+        command.args(["experiment", "epidemic"]).args(arguments).output().unwrap()
+    };
+    let out = dir.path().join("out");
+    let flags = ["--k", "1,2", "--interest", "feedback", "--runs", "300", "--format", "json"];
+    let told = study(&[&flags[..], &["--out", out.to_str().unwrap()]].concat());
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let object: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let verdicts: Vec<&Value> =
+        object["rows"].as_array().unwrap().iter().map(|row| &row["residue_is"]).collect();
+    assert_eq!(verdicts, ["within", "within"]);
+    assert!(std::fs::read(out.join("epidemic.json")).unwrap() == told.stdout);
+    assert!(out.join("epidemic.csv").exists());
+    // One run is far from the mean as often as not.
+    let codes: Vec<_> = (1..=8_u8)
+        .map(|seed| study(&["--k", "1", "--runs", "1", "--seed", &seed.to_string()]).status.code())
+        .collect();
+    assert!(codes.contains(&Some(1)), "{codes:?}");
+}

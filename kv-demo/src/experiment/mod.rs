@@ -5,6 +5,7 @@ mod clock;
 mod cluster;
 mod conditions;
 mod crew;
+pub mod epidemic;
 pub mod flood;
 mod hosts;
 mod interrupt;
@@ -153,7 +154,7 @@ pub enum ExperimentError {
         /// Where they are.
         out: PathBuf,
     },
-    /// Somebody interrupted a calibration, of which nothing remains.
+    /// Somebody interrupted a calibration or a study, of which nothing remains.
     #[error("interrupted")]
     CalibrationInterrupted,
     /// A folder could not be written or read.
