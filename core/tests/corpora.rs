@@ -12,7 +12,7 @@ mod checks;
 use checks::Nodes;
 
 /// A corpus is for people to look through.
-const FILES_MAX: usize = 50;
+const FILES_MAX: usize = 64;
 const BYTES_MAX: usize = 100_000;
 
 /// Places in which each input is cut off, beside its own end.

@@ -1,5 +1,6 @@
 //! Values to bytes and back, through all layers.
 
+use rumormill::wire::control::{Announced, Branch, Control, Entries, Entry, TREES};
 use rumormill::wire::envelope::{Data, Envelope};
 use rumormill::wire::keyring::{NONCE_LEN, SealError, Version};
 use rumormill::wire::lzw::{self, LzwError};
@@ -224,8 +225,9 @@ fn arrives(
 // ── Inside of memberlist's opaque bytes ─────────────────────────────────────────────────────────
 
 fn inside(draw: &mut Draw<'_>) {
-    match draw.below(4) {
+    match draw.below(5) {
         0 => enveloped(draw),
+        3 => controlled(draw),
         1 => sectioned(draw),
         2 => advertised(draw),
         _ => {
@@ -255,6 +257,39 @@ fn enveloped(draw: &mut Draw<'_>) {
             payload: draw.bytes(1_000),
         })
     };
+    let bytes = encoded(|out| envelope.encode(out));
+    assert_eq!(Envelope::decode(&bytes), Ok(Some(envelope)));
+}
+
+/// What members of an overlay say, with up to eight entries.
+fn controlled(draw: &mut Draw<'_>) {
+    let (one, other, third) = (draw.once_in(2), draw.once_in(2), draw.once_in(2));
+    let kind = draw.below(6);
+    let mut bytes = Vec::new();
+    for _ in 0..draw.below(9) {
+        let (id, tree) = (draw.u64(), draw.byte() % TREES);
+        let written = match kind {
+            0 => Announced { id, tree, hold_ms: draw.byte() }.put(&mut bytes),
+            1 => Branch { tree, id }.put(&mut bytes),
+            2 => tree.put(&mut bytes),
+            _ => id.put(&mut bytes),
+        };
+        written.expect("a vector is never full");
+    }
+    const VALID: &str = "entries that were written can be read";
+    let ids = || Entries::decode(&bytes).expect(VALID);
+    let control = match kind {
+        0 => {
+            let entries = Entries::decode(&bytes).expect(VALID);
+            Control::IHave { answer: one, fetch: other, passed: third, entries }
+        }
+        1 => Control::Graft { send: one, entries: Entries::decode(&bytes).expect(VALID) },
+        2 => Control::Prune { trees: Entries::decode(&bytes).expect(VALID) },
+        3 => Control::IDontWant { ids: ids() },
+        4 => Control::Digest { answer: one, ids: ids() },
+        _ => Control::Pull { later: one, ids: ids() },
+    };
+    let envelope = Envelope::Control(control);
     let bytes = encoded(|out| envelope.encode(out));
     assert_eq!(Envelope::decode(&bytes), Ok(Some(envelope)));
 }
