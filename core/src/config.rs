@@ -11,7 +11,7 @@ use core::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::rumor::epidemic::{Epidemic, Stop};
+use crate::epidemic::{Epidemic, Stop};
 use crate::wire::control::TREES;
 use crate::wire::keyring::Keyring;
 use crate::wire::{self, packet};

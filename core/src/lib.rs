@@ -101,6 +101,7 @@ extern crate std;
 mod awareness;
 mod broadcast;
 mod config;
+mod epidemic;
 mod event;
 mod hash;
 mod healer;
@@ -117,6 +118,7 @@ mod time;
 pub mod wire;
 
 pub use config::{Config, ConfigError, Mode, NEIGHBORS_MAX, NETWORKS_MAX, Params, Stagger};
+pub use epidemic::{Epidemic, Exchange, Stop};
 pub use event::{Delivery, Event, Fact, RemoteMember, Sender, StreamFailure};
 pub use identity::{
     AskId, BootEpoch, Channel, Identity, Incarnation, NAME_LEN_MAX, NameError, NodeName, SeqNo,
@@ -130,7 +132,6 @@ pub use node::{
     Verdict,
 };
 pub use push_pull::SEEDS_MAX;
-pub use rumor::epidemic::{Epidemic, Exchange, Stop};
 pub use rumor::{RumorId, ShortId};
 pub use time::Instant;
 pub use wire::keyring::{KEYS_MAX, Key, KeyError, Keyring, KeyringError};

@@ -9,10 +9,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Node;
+use crate::epidemic::{Epidemic, Exchange};
 use crate::member::ring::{Sampling, sample};
 use crate::member::{MemberId, Record};
 use crate::rumor::ShortId;
-use crate::rumor::epidemic::{Epidemic, Exchange};
+
 use crate::rumor::links::LinkId;
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::overlay::Told;

@@ -15,13 +15,12 @@
 //! | `controls` | what is to be told about it |
 //! | `floor` | links that follow from the members alone |
 //! | `proxies` | who brings rumours to plain members |
-//! | `epidemic` | when interest in a rumour is lost |
+//! | `overlay` | all of these of a node, in one place |
 
 mod cache;
 pub(crate) mod classic;
 pub(crate) mod controls;
 pub(crate) mod course;
-pub(crate) mod epidemic;
 pub(crate) mod floor;
 pub(crate) mod links;
 pub(crate) mod missing;
