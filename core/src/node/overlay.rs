@@ -6,8 +6,11 @@
 //! passed over until it is heard again; who is told an id and gets no payload asks for it.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::outbox::Intent;
 use super::{Leaving, Node};
@@ -27,9 +30,6 @@ use crate::wire::control::{Announced, Branch, Control, Entries};
 /// Payloads longer than this are worth a message that saves one.
 const IDONTWANT_FROM: usize = 1_000;
 
-/// Bytes of payload that this node sends to those who ask, between two ticks.
-const SERVED_BYTES_MAX: usize = 1 << 20;
-
 /// A link is the faster way if it would have brought a rumour so much earlier, or a fifth of its
 /// round trip: less is noise.
 const SWAP_MARGIN: Duration = Duration::from_millis(10);
@@ -37,8 +37,8 @@ const SWAP_MARGIN: Duration = Duration::from_millis(10);
 /// What to wait for a payload that comes over a stream.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
 
-/// What a round trip is taken for that was not measured.
-const RTT_UNKNOWN: Duration = Duration::from_millis(250);
+/// What a tree is given at least where no tick tells a measure.
+const PATIENCE_WITHOUT_TICK: Duration = Duration::from_millis(250);
 
 /// How a copy of a rumour came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -211,11 +211,19 @@ impl Node {
     pub(super) fn spread_along_links(&mut self, rumor: &Arc<Rumor>, from: Option<MemberId>) {
         let id = rumor.key.short();
         let Some(&course) = self.overlay.courses.get(id) else { return };
+        if self.params.gossip_interval.is_none() {
+            // No tick does it.
+            self.reconcile();
+        }
         let live = self.overlay_links();
         let targets = live.without(course.parent).minus(course.known_by);
         let fits = self.fits_datagram(rumor);
         let eager =
             if fits { targets.and(self.overlay.eager(course.tree)) } else { LinkSet::EMPTY };
+        if rumor.payload.len() > IDONTWANT_FROM && self.overlay.take_stirred(course.tree) {
+            // Before the payloads, which take longer.
+            self.decline(id, eager);
+        }
         if !eager.is_empty() {
             let (rumor, off_tree) = (Arc::clone(rumor), course.off_tree);
             self.intend(Intent::Forward { rumor, to: eager, off_tree });
@@ -226,9 +234,6 @@ impl Node {
         for link in live.minus(eager).iter() {
             let urge = if course.parent == Some(link) { Urge::Confirm } else { lazy };
             self.announce(link, id, course.tree, urge);
-        }
-        if rumor.payload.len() > IDONTWANT_FROM && self.overlay.take_stirred(course.tree) {
-            self.decline(id, eager);
         }
         self.bring_to_clients(rumor, from);
     }
@@ -374,7 +379,7 @@ impl Node {
     /// just be long. Beyond three quarters of the time that payloads are kept, the one asked might have
     /// forgotten it.
     pub(super) fn patience(&self, tree: Option<u8>) -> Duration {
-        let least = self.params.gossip_interval.unwrap_or(RTT_UNKNOWN);
+        let least = self.params.gossip_interval.unwrap_or(PATIENCE_WITHOUT_TICK);
         self.overlay.patience.of(tree, least, self.params.payload_cache_for * 3 / 4)
     }
 
@@ -414,12 +419,10 @@ impl Node {
             self.stats.pulls_unanswered += 1;
             return;
         };
-        let len = rumor.message_len();
-        if self.overlay.served_bytes.saturating_add(len) > SERVED_BYTES_MAX {
+        if !self.overlay.may_serve(self.now, rumor.message_len()) {
             self.stats.pulls_unanswered += 1;
             return;
         }
-        self.overlay.served_bytes += len;
         if self.fits_datagram(&rumor) {
             self.intend(Intent::Supply { to: member, rumor, off_tree });
             return;
@@ -492,9 +495,8 @@ impl Node {
                 self.tell_now(holder.addr, |pending| pending.pulls.push(id));
             }
             let rtt = link.and_then(|link| self.overlay.links.get(link)?.rtt());
-            let rtt = rtt.unwrap_or(RTT_UNKNOWN);
-            let answer = rtt + rtt * 3 / 20 + Duration::from_millis(20);
-            let wait = if self.overlay.missing.is_fetched(id) { FETCH_WITHIN } else { answer };
+            let is_fetched = self.overlay.missing.is_fetched(id);
+            let wait = if is_fetched { FETCH_WITHIN } else { Link::supplied_within(rtt) };
             self.overlay.missing.wait(id, self.now + wait);
         }
     }
@@ -515,8 +517,7 @@ impl Node {
             self.overlay.clients = proxies::clients(&self.table, self.me);
         }
         let live = self.overlay.links.live(&self.table, self.me);
-        let ids: smallvec::SmallVec<[LinkId; 8]> =
-            self.overlay.links.iter().map(|(id, _)| id).collect();
+        let ids: SmallVec<[LinkId; 8]> = self.overlay.links.iter().map(|(id, _)| id).collect();
         for id in ids {
             let Some(link) = self.overlay.links.get_mut(id) else { continue };
             let up = live.contains(id);
@@ -532,7 +533,7 @@ impl Node {
     }
 
     /// The neighbours of the list that cannot be reached.
-    fn lost_neighbors(&self) -> alloc::vec::Vec<SocketAddr> {
+    fn lost_neighbors(&self) -> Vec<SocketAddr> {
         let links = self.overlay.links.iter();
         let lost = links.filter(|(_, link)| link.kind == Kind::Static && (!link.up || link.silent));
         lost.map(|(_, link)| link.addr).collect()

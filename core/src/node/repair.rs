@@ -13,7 +13,6 @@ use crate::epidemic::{Epidemic, Exchange};
 use crate::member::ring::{Sampling, sample};
 use crate::member::{MemberId, Record};
 use crate::rumor::ShortId;
-
 use crate::rumor::links::LinkId;
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::overlay::Told;
@@ -31,10 +30,9 @@ const DIGEST_IDS_MAX: usize = 128;
 impl Node {
     /// The repair's part of a tick.
     pub(super) fn repair(&mut self) {
-        self.overlay.served_bytes = 0;
         self.overlay.told.clear();
         let Some(epidemic) = self.params.repair.filter(|_| self.has_overlay()) else { return };
-        self.cool_the_old();
+        self.overlay.courses.cool_the_old(self.now, self.params.payload_cache_for);
         let ids = self.ids_to_talk_about();
         if ids.is_empty() {
             return;
@@ -44,16 +42,6 @@ impl Node {
         if !epidemic.feedback {
             ids.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
-    }
-
-    fn cool_the_old(&mut self) {
-        let keep = self.params.payload_cache_for;
-        let courses = &self.overlay.courses;
-        let is_old = |id: &ShortId| {
-            courses.get(*id).is_none_or(|course| self.now.saturating_since(course.since) > keep)
-        };
-        let old: Vec<ShortId> = courses.hot().take_while(is_old).collect();
-        self.overlay.courses.cool(&old);
     }
 
     fn ids_to_talk_about(&mut self) -> Vec<ShortId> {
@@ -131,11 +119,12 @@ impl Node {
     ) {
         let epidemic = self.params.repair.unwrap_or_default();
         let (mut lacking, mut known) = (Vec::new(), Vec::new());
-        for id in ids.iter().map(ShortId) {
+        // Ours name no more, and each costs a look at what is hot here.
+        for id in ids.iter().take(DIGEST_IDS_MAX).map(ShortId) {
             if self.rumors.knows(id) {
                 known.push(id);
                 self.on_known_by(id, link);
-            } else if lacking.len() < DIGEST_IDS_MAX {
+            } else {
                 lacking.push(id);
                 self.note_missing(self.rumored(id, from), self.patience(None));
             }
@@ -177,7 +166,7 @@ impl Node {
             return;
         }
         for id in told.ids {
-            let useful = lacking.iter().any(|other| other == id.0);
+            let useful = lacking.iter().take(DIGEST_IDS_MAX).any(|other| other == id.0);
             self.count_contact(epidemic, id, useful);
         }
     }
@@ -187,7 +176,7 @@ impl Node {
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         let toss = |k: u8| rng.below(usize::from(k)) == 0;
         if epidemic.cools(&mut course.contacts, useful, toss) {
-            self.overlay.courses.cool(&[id]);
+            self.overlay.courses.cool(id);
         }
     }
 }

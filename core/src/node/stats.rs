@@ -107,7 +107,7 @@ pub struct Stats {
     pub swaps: u64,
     /// Payloads asked for elsewhere.
     pub pulls_sent: u64,
-    /// Payloads asked for that are not here any more, or more than may be sent between two ticks.
+    /// Payloads asked for that are not here any more, or more than may be sent at a time.
     pub pulls_unanswered: u64,
     /// Rumours known by id that nobody sent. Digests may name them again.
     pub rumors_given_up: u64,

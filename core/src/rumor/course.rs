@@ -195,10 +195,16 @@ impl Courses {
         self.hot.is_empty()
     }
 
-    /// Talk about these no more.
-    pub(crate) fn cool(&mut self, cold: &[ShortId]) {
-        if !cold.is_empty() {
-            self.hot.retain(|id| !cold.contains(id));
+    /// Talk about it no more.
+    pub(crate) fn cool(&mut self, cold: ShortId) {
+        self.hot.retain(|&id| id != cold);
+    }
+
+    /// Talk no more about what came more than `keep` ago.
+    pub(crate) fn cool_the_old(&mut self, now: Instant, keep: Duration) {
+        let is_old = |course: &Course| now.saturating_since(course.since) > keep;
+        while self.hot.front().and_then(|id| self.courses.get(id)).is_some_and(is_old) {
+            self.hot.pop_front();
         }
     }
 
@@ -294,8 +300,13 @@ mod tests {
         for id in 1..=3 {
             courses.begin(ShortId(id), Course::new(at(id * 100), 0), KEEP);
         }
-        courses.cool(&[ShortId(2)]);
+        courses.cool(ShortId(2));
         assert!(courses.hot().eq([ShortId(1), ShortId(3)]));
         assert!(courses.since(at(200)).eq([ShortId(3), ShortId(2)]));
+        courses.cool_the_old(at(30_100), KEEP);
+        assert_eq!(courses.hot().count(), 2, "30 s old, not more");
+        courses.cool_the_old(at(30_101), KEEP);
+        assert!(courses.hot().eq([ShortId(3)]));
+        courses.check();
     }
 }

@@ -106,6 +106,13 @@ pub(crate) struct Link {
 /// asked once more, so twice this is what a round trip may take.
 const ANSWER_UNMEASURED: Duration = Duration::from_millis(500);
 
+/// What a round trip is taken for that was not measured, when a payload is asked for: too short a time
+/// costs a second copy, not a link.
+const RTT_UNMEASURED: Duration = Duration::from_millis(250);
+
+/// What is waited for a payload beyond a round trip and its jitter.
+const SUPPLY_MARGIN: Duration = Duration::from_millis(20);
+
 /// Least time to wait for an answer: below it lies what a busy process needs.
 const ANSWER_MIN: Duration = Duration::from_millis(200);
 
@@ -128,6 +135,13 @@ impl Link {
     /// How long an answer to a payload may take.
     pub(crate) fn answer_within(&self) -> Duration {
         self.rtt().map_or(ANSWER_UNMEASURED, |rtt| (rtt * 4).max(ANSWER_MIN))
+    }
+
+    /// How long a payload may take that was asked for along a link, or of somebody else, if the
+    /// round trip is so long.
+    pub(crate) fn supplied_within(rtt: Option<Duration>) -> Duration {
+        let rtt = rtt.unwrap_or(RTT_UNMEASURED);
+        rtt + rtt * 3 / 20 + SUPPLY_MARGIN
     }
 
     /// How long a payload may take after its id came along this link.

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -18,6 +19,11 @@ use crate::time::Instant;
 
 /// Most rumours remembered that neighbours do not want before they came here.
 const UNWANTED_MAX: usize = 256;
+
+/// Bytes of payload that a node sends to those who ask within [`SERVED_SPAN`]; asking for more is
+/// counted as unanswered.
+const SERVED_BYTES_MAX: usize = 1 << 20;
+const SERVED_SPAN: Duration = Duration::from_millis(200);
 
 /// A digest whose answer tells what it was good for.
 #[derive(Debug)]
@@ -43,8 +49,8 @@ pub(crate) struct Overlay {
     pub(crate) told: SmallVec<[Told; 2]>,
     /// Ticks without anything to talk about.
     pub(crate) quiet_ticks: u32,
-    /// Bytes of payload sent to those who asked, since the last tick.
-    pub(crate) served_bytes: usize,
+    /// Bytes of payload sent to those who asked, and since when they are counted.
+    served: (usize, Instant),
     pub(crate) degraded_at: Option<Instant>,
     pub(crate) is_isolated: bool,
     unwanted: VecDeque<(ShortId, LinkSet)>,
@@ -65,7 +71,7 @@ impl Overlay {
             follows: None,
             told: SmallVec::new(),
             quiet_ticks: 0,
-            served_bytes: 0,
+            served: (0, Instant::ZERO),
             degraded_at: None,
             is_isolated: false,
             unwanted: VecDeque::new(),
@@ -90,6 +96,19 @@ impl Overlay {
     pub(crate) fn eager(&mut self, tree: u8) -> LinkSet {
         let statics = self.links.statics();
         self.trees.eager(tree, statics).and(self.links.answering())
+    }
+
+    /// Whether one more payload of so many bytes may be sent to who asks; it counts then.
+    pub(crate) fn may_serve(&mut self, now: Instant, len: usize) -> bool {
+        if now.saturating_since(self.served.1) >= SERVED_SPAN {
+            self.served = (0, now);
+        }
+        let bytes = self.served.0.saturating_add(len);
+        let may = bytes <= SERVED_BYTES_MAX;
+        if may {
+            self.served.0 = bytes;
+        }
+        may
     }
 
     /// A tree changed here.
