@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::topology::{Graph, GraphError, Topology};
 
-/// Most nodes: some ten gigabytes here.
+/// Most nodes. Memory grows with their number.
 pub const NODES_MAX: usize = 100_000;
 /// Neighbours of each node: log10 of ten thousand, and one.
 const DEGREE: u32 = 5;

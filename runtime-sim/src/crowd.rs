@@ -15,7 +15,7 @@ use crate::network::{Latency, Network};
 use crate::trace::Hash;
 use crate::world::{App, Ctl, ProcessId, Spawn, World, WorldStats};
 
-/// Most nodes. Each knows each: memory grows with the square, to some 50 GB here.
+/// Most nodes. Each knows each, so memory grows with the square: a thousand take a gigabyte.
 pub const NODES_MAX: usize = 10_000;
 /// Longest broadcasting, in seconds.
 pub const SECONDS_MAX: u64 = 3_600;
