@@ -229,6 +229,25 @@ fn the_floor_carries_over_gaps_in_the_list() {
 }
 
 #[test]
+fn where_the_list_is_long_the_floor_shortens_it_and_a_tree_is_left() {
+    let graph = ring(96);
+    let mut cluster = settled(&graph, |_, config| config.floor = true);
+    cluster.latency = Duration::from_millis(25);
+    for _ in 0..4 {
+        warm(&mut cluster, 0);
+    }
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        // The list alone takes 48 hops.
+        cluster.run_for(cluster.latency * 32);
+        assert_eq!(receipts(&mut cluster)[&vec![b'n', round]].len(), 95, "{round}");
+        cluster.run_for(5 * SECOND);
+        assert_eq!(copies(&cluster), 95, "{round}");
+        clear(&mut cluster);
+    }
+}
+
+#[test]
 fn a_large_rumour_is_announced_and_fetched_once_by_everybody() {
     let graph = cube(4);
     let mut cluster = settled(&graph, |_, _| ());
