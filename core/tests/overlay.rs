@@ -7,7 +7,7 @@ mod util;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rumormill::{Cause, Channel, Config, Fact, Mode};
+use rumormill::{Cause, Channel, Config, Fact, MemberState, Mode};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -197,6 +197,35 @@ fn digests_carry_over_a_gap_in_the_list() {
     say(&mut cluster, 0, b"news");
     cluster.run_for(3 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 6);
+}
+
+#[test]
+fn a_neighbour_that_comes_back_is_told_what_it_missed_however_quiet_it_is_by_then() {
+    let graph = bus(3);
+    let mut cluster = settled(&graph, |_, config| {
+        config.heal_interval = Some(SECOND);
+        config.push_pull_interval = None;
+    });
+    warm(&mut cluster, 0);
+    cluster.isolate(2);
+    let dead = |cluster: &Cluster| {
+        [(0, 2), (1, 2), (2, 1)]
+            .iter()
+            .all(|&(from, about)| cluster.state(from, about) == Some(MemberState::Dead))
+    };
+    assert!(cluster.run_until(60 * SECOND, dead));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    // Longer than quiet members speak of what is new.
+    cluster.run_for(15 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([1]));
+    cluster.heal();
+    assert!(cluster.run_until(10 * SECOND, |cluster| {
+        cluster.state(1, 2) == Some(MemberState::Alive)
+            && cluster.state(2, 1) == Some(MemberState::Alive)
+    }));
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([2]));
 }
 
 #[test]

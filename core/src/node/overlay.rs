@@ -538,8 +538,12 @@ impl Node {
                 continue;
             }
             link.silent = false;
+            let addr = link.addr;
             if up && link.kind == Kind::Static {
                 self.overlay.trees.welcome(id);
+            }
+            if up {
+                self.welcome_with_digest(addr);
             }
         }
         self.tell_isolation();
