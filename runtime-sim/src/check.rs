@@ -353,7 +353,7 @@ impl Checker {
     fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
         let datagram = node.last_datagram();
         let is_repeated = datagram.cause != Cause::Forward && !datagram.rumors().is_empty();
-        if !is_repeated || !node.params().rumor_mode.drops_duplicates() {
+        if !is_repeated || !node.params().drops_duplicates() {
             return;
         }
         let Some(recipient) = recipient(node, to) else { return };
@@ -426,7 +426,7 @@ impl Checker {
     }
 
     fn check_rumor(&mut self, at: Instant, id: ProcessId, node: &Node, rumor: ShortId) {
-        if !node.params().rumor_mode.drops_duplicates() {
+        if !node.params().drops_duplicates() {
             return;
         }
         // Clocks run apart by a tenth at most.

@@ -72,7 +72,7 @@ impl Node {
         }
         self.stats.rumor_duplicates += 1;
         self.on_duplicate(arrival.key.short(), came);
-        if !self.params.rumor_mode.drops_duplicates() {
+        if !self.params.drops_duplicates() {
             let cached = self.rumors.cached(arrival.key).map(Arc::clone);
             if let Some(rumor) = cached.or_else(|| self.copy_rumor(arrival)) {
                 self.enqueue_rumor(rumor, 0);
