@@ -319,6 +319,11 @@ impl Rumors {
         self.cache.get_short(id)
     }
 
+    /// The payload cache's rumours in the order in which they came.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Arc<Rumor>> {
+        self.cache.iter()
+    }
+
     /// Whether a rumour with this short id has come by.
     pub(crate) fn knows(&self, id: ShortId) -> bool {
         self.seen.contains_short(id)
