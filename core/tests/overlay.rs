@@ -429,6 +429,22 @@ fn plain_members_get_what_is_theirs_whatever_is_switched_off() {
     }
 }
 
+#[test]
+fn equal_words_said_twice_are_heard_twice_also_where_a_plain_member_was_faster() {
+    let mut cluster = settled(&ring(6), |_, _| ());
+    let words = b"tick";
+    // A plain member has passed on what has yet to come along the links.
+    let mut bare = vec![8];
+    bare.extend_from_slice(words);
+    cluster.hear(3, 2, &bare);
+    for _ in 0..2 {
+        tell_all(&mut cluster, 0, words);
+        cluster.run_for(5 * SECOND);
+    }
+    let heard = |cluster: &mut Cluster, index| receipts_of(cluster, index).len();
+    assert_eq!(heard(&mut cluster, 3), 2);
+}
+
 /// A message of a plain member comes to some of ours by its own gossip, a different few each time.
 #[test]
 fn what_comes_bare_to_several_is_one_rumour_on_one_tree() {
