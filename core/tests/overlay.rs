@@ -7,7 +7,7 @@ mod util;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rumormill::{Cause, Channel, Config, Fact, Mode};
+use rumormill::{Cause, Channel, Config, Fact, Mode, Node};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -427,6 +427,16 @@ fn plain_members_get_what_is_theirs_whatever_is_switched_off() {
         cluster.run_for(5 * SECOND);
         assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 7, "switch {number}");
     }
+}
+
+#[test]
+fn the_last_of_ours_leaves_plain_members_to_themselves() {
+    let mut cluster = ring_with_one_plain(2, |_| ());
+    assert_eq!(proxies(&cluster, &[0], 1), [0]);
+    cluster.act(0, Node::leave);
+    cluster.run_for(5 * SECOND);
+    cluster.node(0).check_invariants();
+    assert!(proxies(&cluster, &[0], 1).is_empty());
 }
 
 #[test]
