@@ -16,14 +16,13 @@ use super::outbox::Intent;
 use super::{Leaving, Node};
 use crate::config::Mode;
 use crate::event::Fact;
-use crate::identity::Channel;
 use crate::member::{MemberId, Record};
 use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::trees::Trees;
-use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor, proxies};
+use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor};
 use crate::time::Instant;
 use crate::wire::control::{Announced, Branch, Control, Entries};
 
@@ -224,10 +223,6 @@ impl Node {
     pub(super) fn spread_along_links(&mut self, rumor: &Arc<Rumor>, from: Option<MemberId>) {
         let id = rumor.key.short();
         let Some(&course) = self.overlay.courses.get(id) else { return };
-        if self.params.gossip_interval.is_none() {
-            // No tick does it.
-            self.reconcile();
-        }
         let live = self.overlay_links();
         let targets = live.without(course.parent).minus(course.known_by);
         let fits = self.fits_datagram(rumor);
@@ -256,25 +251,6 @@ impl Node {
         for link in links.iter() {
             let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { continue };
             self.tell_now(addr, |pending| pending.unwanted.push(id));
-        }
-    }
-
-    /// Brings a bare message to the plain members that this node stands in for.
-    pub(super) fn bring_to_clients(&mut self, rumor: &Arc<Rumor>, except: Option<MemberId>) {
-        if rumor.channel != Channel::BARE || self.overlay.clients.is_empty() {
-            return;
-        }
-        if self.fits_datagram(rumor) {
-            let rumor = Arc::clone(rumor);
-            self.intend(Intent::Plain { rumor, except, next: 0 });
-            return;
-        }
-        let clients = self.overlay.clients.clone();
-        for client in clients.into_iter().filter(|&client| Some(client) != except) {
-            // A plain member takes over a stream what no datagram holds. Without room for streams
-            // it goes without, as everybody does who is out of reach.
-            let sent = self.send_reliably(client, &rumor.payload);
-            self.stats.rumors_dropped += u64::from(sent.is_err());
         }
     }
 
@@ -527,7 +503,7 @@ impl Node {
                 let addrs = floor::neighbors(&self.table, self.me);
                 self.overlay.set_floor(&addrs);
             }
-            self.overlay.clients = proxies::clients(&self.table, self.me);
+            self.follow_plain_members();
         }
         let live = self.overlay.links.live(&self.table, self.me);
         let ids: SmallVec<[LinkId; 8]> = self.overlay.links.iter().map(|(id, _)| id).collect();

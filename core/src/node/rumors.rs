@@ -175,6 +175,10 @@ impl Node {
             // Nobody to tell. Whoever comes later gets the application's state by push/pull.
             return;
         }
+        if self.has_overlay() && self.params.gossip_interval.is_none() {
+            // No tick does it.
+            self.reconcile();
+        }
         if self.has_trees() {
             self.spread_along_links(&rumor, from);
             return;
@@ -184,6 +188,7 @@ impl Node {
             self.stats.rumors_dropped += 1;
             return;
         }
+        self.bring_to_clients(&rumor, from);
         if self.params.rumor_mode != Mode::Matching || !self.params.immediate {
             self.enqueue_rumor(rumor, 0);
             return;
