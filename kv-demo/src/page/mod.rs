@@ -22,7 +22,7 @@ use crate::summary::{GroupSummary, median_run};
 use crate::topology::Topology;
 
 use layout::Layout;
-use replay::{Limits, Replay};
+use replay::{KINDS, Limits, Replay};
 
 /// Nodes of a network that is drawn, at most: more would not be told apart on a screen. Of a larger
 /// one the page has the table and the plots.
@@ -91,7 +91,7 @@ pub fn render(results: &Results, shown: &[Shown<'_>]) -> Result<String, PlotErro
         .iter()
         .filter_map(|section| Network::of(section, results, shown))
         .collect();
-    let film = Film { networks, log_above: SPREAD_LINEAR_MAX };
+    let film = Film { networks, log_above: SPREAD_LINEAR_MAX, kinds: KINDS };
     let data = serde_json::to_string(&film).expect("lists and names have no keys of their own");
     Ok(fill(
         HTML,
@@ -112,6 +112,8 @@ struct Film {
     networks: Vec<Network>,
     /// Slowest over fastest mode above which time is logarithmic unless told otherwise.
     log_above: f64,
+    /// What flights are told apart by.
+    kinds: [&'static str; KINDS.len()],
 }
 
 /// A topology, and a run of each mode on it.

@@ -20,10 +20,10 @@
   const WAY_NAMES_MAX = 12;
   // Seconds between two frames for readers who asked for less motion.
   const CALM_FRAME = 0.4;
-  const KINDS = ["tick", "now", "ride"];
   const SVG = "http://www.w3.org/2000/svg";
 
   const film = JSON.parse(document.getElementById("data").textContent);
+  const KINDS = film.kinds;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const at = (id) => document.getElementById(id);
@@ -389,7 +389,8 @@
       return { from: point(p, p), over: point(p, q), to: point(q, q) };
     }
 
-    // A disc for ticks, a triangle for what is forwarded at once, a square for what rides along.
+    // A disc for ticks, a triangle for what is forwarded at once, a square for what rides along, a
+    // diamond for what was asked for.
     paintHead(flight, { over, to }) {
       const { context } = this;
       const size = (flight.infects ? 4.5 : 2.6) * this.fine;
@@ -404,6 +405,12 @@
         context.moveTo(size, 0);
         context.lineTo(-size, size);
         context.lineTo(-size, -size);
+      } else if (KINDS[flight.kind] === "repair") {
+        const [far, near] = [1.5 * size, 1.2 * size];
+        context.moveTo(far, 0);
+        context.lineTo(0, near);
+        context.lineTo(-far, 0);
+        context.lineTo(0, -near);
       } else {
         context.rect(-size, -size, 2 * size, 2 * size);
       }

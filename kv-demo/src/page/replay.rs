@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::metrics::{History, Receipt, RunFigures, Sent};
-use crate::trace::Why;
+use crate::trace::CopyKind;
 
 /// Steps of the counter of copies that are not drawn.
 const REST_STEPS_MAX: usize = 256;
+/// The names of kinds of copies, for the style sheet and the script, which get them by their place here.
+pub(super) const KINDS: [&str; 4] = ["tick", "now", "ride", "repair"];
 /// Numbers of a receipt in [`Replay::receipts`].
 const RECEIPT_LEN: usize = 4;
 /// Numbers of a flight in [`Replay::flights`].
@@ -174,25 +176,19 @@ fn flights(
         let copies = i64::try_from(copies).unwrap_or(i64::MAX);
         let travel = travels.get(index).copied().unwrap_or(UNKNOWN);
         let (from, to) = (number(places[from]), number(places[to]));
-        numbers.extend([t - before, from, to, kind(why), copies, travel]);
+        numbers.extend([t - before, from, to, kind(why.kind()), copies, travel]);
         before = t;
     }
     numbers
 }
 
-/// The three kinds that tables count apart.
-const fn kind(why: Why) -> i64 {
-    match why {
-        Why::Tick => 0,
-        Why::Now => 1,
-        Why::Probe
-        | Why::Ack
-        | Why::Nack
-        | Why::Ask
-        | Why::Relay
-        | Why::Control
-        | Why::Repair
-        | Why::Other => 2,
+/// The place in [`KINDS`].
+const fn kind(kind: CopyKind) -> i64 {
+    match kind {
+        CopyKind::Tick => 0,
+        CopyKind::Immediate => 1,
+        CopyKind::Piggyback => 2,
+        CopyKind::Repair => 3,
     }
 }
 
@@ -233,6 +229,7 @@ mod tests {
     use crate::config::Mode;
     use crate::report::tests::run;
     use crate::topology::Topology;
+    use crate::trace::Why;
 
     const LIMITS: Limits = Limits { end_us: 1_000, flights_max: 100 };
 
@@ -259,6 +256,17 @@ mod tests {
             ..history()
         };
         assert_eq!(travels_of(&replay(&history, LIMITS)), [0, -1]);
+    }
+
+    #[test]
+    fn a_copy_is_drawn_as_what_it_is_counted_as() {
+        let reasons = [Why::Tick, Why::Now, Why::Ack, Why::Repair];
+        let send = |why| Sent { why, ..sent(100, 0, Some(1)) };
+        let history = History { sent: reasons.map(send).to_vec(), ..history() };
+        let flights = replay(&history, LIMITS).flights;
+        let kinds: Vec<&str> =
+            flights.chunks(FLIGHT_LEN).map(|flight| KINDS[usize::try_from(flight[3]).unwrap()]).collect();
+        assert_eq!(kinds, ["tick", "now", "ride", "repair"]);
     }
 
     #[test]

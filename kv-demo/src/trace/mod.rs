@@ -195,6 +195,39 @@ pub enum Why {
     Other,
 }
 
+impl Why {
+    /// What copies that left for this reason are counted and drawn as: the one classification of
+    /// tables and pages.
+    #[must_use]
+    pub const fn kind(self) -> CopyKind {
+        match self {
+            Self::Tick => CopyKind::Tick,
+            Self::Now => CopyKind::Immediate,
+            Self::Repair => CopyKind::Repair,
+            Self::Probe
+            | Self::Ack
+            | Self::Nack
+            | Self::Ask
+            | Self::Relay
+            | Self::Control
+            | Self::Other => CopyKind::Piggyback,
+        }
+    }
+}
+
+/// What copies are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CopyKind {
+    /// Sent by the gossip tick.
+    Tick,
+    /// Forwarded the moment the rumour arrived.
+    Immediate,
+    /// Rode on whatever went out anyway.
+    Piggyback,
+    /// In answer to who lacked it.
+    Repair,
+}
+
 /// How a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -270,21 +303,35 @@ mod tests {
         }
     }
 
+    const REASONS: [Why; 10] = [
+        Why::Tick,
+        Why::Now,
+        Why::Probe,
+        Why::Ack,
+        Why::Nack,
+        Why::Ask,
+        Why::Relay,
+        Why::Control,
+        Why::Repair,
+        Why::Other,
+    ];
+
+    #[test]
+    fn ticks_rumours_and_repairs_send_copies_of_their_own_and_all_others_take_them_along() {
+        for why in REASONS {
+            let kind = match why {
+                Why::Tick => CopyKind::Tick,
+                Why::Now => CopyKind::Immediate,
+                Why::Repair => CopyKind::Repair,
+                _ => CopyKind::Piggyback,
+            };
+            assert_eq!(why.kind(), kind, "{why:?}");
+        }
+    }
+
     #[test]
     fn reasons_are_single_words() {
-        let reasons = [
-            Why::Tick,
-            Why::Now,
-            Why::Probe,
-            Why::Ack,
-            Why::Nack,
-            Why::Ask,
-            Why::Relay,
-            Why::Control,
-            Why::Repair,
-            Why::Other,
-        ];
-        let words = serde_json::to_string(&reasons).unwrap();
+        let words = serde_json::to_string(&REASONS).unwrap();
         assert_eq!(
             words,
             r#"["tick","now","probe","ack","nack","ask","relay","control","repair","other"]"#
