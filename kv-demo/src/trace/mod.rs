@@ -8,6 +8,7 @@
 //! {"ev":"create","t":171,"id":"00000000000000ff"}
 //! {"ev":"recv","t":173,"id":"00000000000000aa","from":"[::1]:2","hop":3}
 //! {"ev":"send","t":174,"to":"[::1]:2","why":"now","bytes":97,"rumors":[["00000000000000ff",1]]}
+//! {"ev":"tell","t":194,"to":"[::1]:3","said":[["ihave","00000000000000ff"]]}
 //! {"ev":"end","t":990,"counters":{"packets_in":12}}
 //! ```
 //!
@@ -30,6 +31,10 @@ use crate::config::Mode;
 
 pub use reader::{LINE_LEN_MAX, Trace, TraceError, TraceProblem, parse, read};
 pub use writer::TraceWriter;
+
+/// Datagrams with nothing but ids that a node's trace has at most. In a large overlay there are several
+/// for each rumour; a run of many shall not drown in them.
+pub const TOLD_MAX: u32 = 1_000;
 
 /// A rumour's name in traces: the short form of its id.
 ///
@@ -126,6 +131,16 @@ pub enum Event {
         /// stands for one copy and does not say of which rumour.
         rumors: Vec<(RumorTag, u32)>,
     },
+    /// A datagram left that speaks of rumours and carries none. Written down while it is measured
+    /// alone, and of ids so many only, see [`TOLD_MAX`].
+    Tell {
+        /// When.
+        t: u64,
+        /// Where to.
+        to: SocketAddr,
+        /// What it said, and of which rumour; `None` where it speaks of a link.
+        said: Vec<(Saying, Option<RumorTag>)>,
+    },
     /// The measuring begins: what was before was to warm up.
     Mark {
         /// When.
@@ -151,6 +166,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Tell { t, .. }
             | Self::Mark { t, .. }
             | Self::End { t, .. } => *t,
         }
@@ -163,6 +179,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Tell { t, .. }
             | Self::Mark { t, .. }
             | Self::End { t, .. } => *t = t.saturating_add_signed(by_ns),
         }
@@ -213,6 +230,25 @@ impl Why {
             | Self::Other => CopyKind::Piggyback,
         }
     }
+}
+
+/// What a datagram said of a rumour or of the link that it took, by the names of the wire
+/// ([`rumormill::wire::control`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Saying {
+    /// It is here.
+    IHave,
+    /// Send it, and its like from now on.
+    Graft,
+    /// A graft that does not ask for the rumour: send its like from now on.
+    Swap,
+    /// Send it.
+    Pull,
+    /// Do not send it.
+    IDontWant,
+    /// Send ids alone from now on.
+    Prune,
 }
 
 /// What copies are told apart by.
@@ -280,6 +316,17 @@ mod tests {
                 concat!(
                     r#"{"ev":"send","t":3,"to":"[::1]:1","why":"now","bytes":97,"#,
                     r#""rumors":[["00000000000000ff",62]]}"#
+                ),
+            ),
+            (
+                Event::Tell {
+                    t: 3,
+                    to: addr,
+                    said: vec![(Saying::IHave, Some(tag)), (Saying::Prune, None)],
+                },
+                concat!(
+                    r#"{"ev":"tell","t":3,"to":"[::1]:1","#,
+                    r#""said":[["ihave","00000000000000ff"],["prune",null]]}"#
                 ),
             ),
             (
