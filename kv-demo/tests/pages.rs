@@ -51,7 +51,8 @@ impl Page {
 
     /// How many links were used so.
     fn links(&self, use_: &str) -> usize {
-        let links = self.numbers("links");
+        let links = self.run["links"]["numbers"].as_array().unwrap();
+        let links: Vec<u64> = links.iter().map(|number| number.as_u64().unwrap()).collect();
         let used = links.chunks(3).map(|link| &self.uses[usize::try_from(link[2]).unwrap()]);
         used.filter(|used| *used == use_).count()
     }

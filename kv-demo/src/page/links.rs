@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::metrics::History;
 use crate::trace::{CopyKind, Saying};
 
@@ -13,9 +15,18 @@ use crate::trace::{CopyKind, Saying};
 /// here; below half of them those of the list, then those of the floor.
 pub(super) const USES: [&str; 6] =
     ["eager", "asked", "lazy", "floor eager", "floor asked", "floor lazy"];
-/// Numbers of a link in [`used`].
+/// Numbers of a link in [`Used`].
 #[cfg(test)]
 pub(super) const LINK_LEN: usize = 3;
+
+/// The links that were used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Used {
+    /// For each: both ends by their places in the plan, and the place in [`USES`].
+    pub(super) numbers: Vec<usize>,
+    /// How many there were.
+    pub(super) all: usize,
+}
 
 /// What went over a link, in either direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,14 +51,13 @@ impl Traffic {
     }
 }
 
-/// The links that were used, as three numbers each: both ends by their places in the plan, and the
-/// place in [`USES`]. Of more than `max` those that carried payloads come first.
+/// The links that were used; of more than `max` those that carried payloads come first.
 pub(super) fn used(
     history: &History,
     places: &[usize],
     listed: &[(usize, usize)],
     max: usize,
-) -> Vec<usize> {
+) -> Used {
     let mut links: BTreeMap<(usize, usize), Traffic> = BTreeMap::new();
     let mut between = |from: usize, to: Option<usize>, note: &dyn Fn(&mut Traffic)| {
         let Some(to) = to else { return };
@@ -74,7 +84,9 @@ pub(super) fn used(
     let mut used: Vec<(usize, (usize, usize))> =
         links.into_iter().filter_map(|(ends, traffic)| Some((traffic.place()?, ends))).collect();
     used.sort_by_key(|&(place, ends)| (place % (USES.len() / 2), place, ends));
-    used.into_iter().take(max).flat_map(|(place, (a, b))| [a, b, place]).collect()
+    let all = used.len();
+    used.truncate(max);
+    Used { numbers: used.into_iter().flat_map(|(place, (a, b))| [a, b, place]).collect(), all }
 }
 
 #[cfg(test)]
@@ -134,17 +146,18 @@ mod tests {
             told: vec![told(0, 1, Saying::IHave), told(1, 2, Saying::IHave)],
             ..history()
         };
-        assert_eq!(used(&history, &[0, 1, 2, 3], &ROW, 2), [0, 3, 3, 0, 1, 2]);
+        let used = used(&history, &[0, 1, 2, 3], &ROW, 2);
+        assert_eq!((used.numbers, used.all), (vec![0, 3, 3, 0, 1, 2], 3));
     }
 
     #[test]
     fn ends_are_told_by_their_places_in_the_plan() {
         let history = History { sent: vec![sent(0, 1, Why::Now)], ..history() };
-        assert_eq!(used(&history, &[3, 2, 1, 0], &ROW, 9), [2, 3, 0]);
+        assert_eq!(used(&history, &[3, 2, 1, 0], &ROW, 9).numbers, [2, 3, 0]);
     }
 
     fn uses(history: &History) -> Vec<(usize, usize, &'static str)> {
-        let used = used(history, &[0, 1, 2, 3], &ROW, 9);
+        let used = used(history, &[0, 1, 2, 3], &ROW, 9).numbers;
         used.chunks(LINK_LEN).map(|link| (link[0], link[1], USES[link[2]])).collect()
     }
 

@@ -20,6 +20,8 @@
   const FULL_LINKS_MAX = 400;
   // Radius of a node from which on lines have their full width.
   const FULL_RADIUS = 7;
+  // Half of the width of a mark on a node, in the drawing's units, at least.
+  const MARK_MIN = 3.5;
   // Names of a way that a tooltip has room for.
   const WAY_NAMES_MAX = 12;
   // Names of neighbours of each kind that a tooltip has room for.
@@ -147,7 +149,8 @@
       this.flightTimes = this.flights.map((flight) => flight.time);
     }
 
-    readLinks(numbers, nodes) {
+    readLinks({ numbers, all }, nodes) {
+      this.linksInAll = all;
       this.links = [];
       this.linksOf = Array.from({ length: nodes }, () => []);
       for (let i = 0; i < numbers.length; i += LINK_LEN) {
@@ -355,7 +358,8 @@
       this.listed = new Set();
       for (const { a, b, use } of this.links) if (!use.startsWith("floor")) this.listed.add(a * this.nodes + b);
       this.twigs = this.run.tellsLinks ? this.run.receipts.map((receipt) => this.twig(receipt)) : [];
-      return drawn("svg", { ...box, "aria-hidden": "true" }, ...this.linkPaths.values(), ...this.twigPaths);
+      const attributes = { ...box, "aria-hidden": "true", style: `--fine: ${this.fine}` };
+      return drawn("svg", attributes, ...this.linkPaths.values(), ...this.twigPaths);
     }
 
     // Where a link is drawn: the same for both directions.
@@ -423,10 +427,11 @@
       }
       group.append(drawn("text", { x, y, "font-size": this.letters }, String(node + 1)));
       if (this.run.outages.some((outage) => outage.node === node)) {
-        const arm = radius * 0.95;
+        // Of the smallest nodes, too, the dead can be seen.
+        const arm = Math.max(radius * 0.95, MARK_MIN);
         const cross = `M${x - arm} ${y - arm}L${x + arm} ${y + arm}M${x - arm} ${y + arm}L${x + arm} ${y - arm}`;
         group.append(drawn("path", { class: "cross", d: cross }));
-        group.append(drawn("circle", { class: "rift", cx: x, cy: y, r: radius + Math.min(3.4, radius * 0.4) }));
+        group.append(drawn("circle", { class: "rift", cx: x, cy: y, r: Math.max(radius + Math.min(3.4, radius * 0.4), 1.5 * MARK_MIN) }));
       }
       return group;
     }
@@ -457,7 +462,7 @@
     }
 
     noteOnLinks() {
-      const { flights, told: [shown, all], links } = this.run;
+      const { flights, told: [shown, all], links, linksInAll } = this.run;
       const count = (use) => links.filter((link) => link.use === use).length;
       const [payload, asked, ids] = ["eager", "asked", "lazy"].map((use) => [count(use), count(`floor ${use}`)]);
       const kind = (name, [listed, floor]) => `${name} ${grouped(listed)}${floor > 0 ? ` and ${grouped(floor)} of the floor` : ""}`;
@@ -467,6 +472,7 @@
       const known = copies.filter((flight) => !flight.isLost && !flight.infects).length;
       const notes = [`Links: ${kinds.join(", ")}.`];
       notes.push(`${counted(known, "copy", "copies")} of what was known, ${grouped(lost)} lost for certain.`);
+      if (links.length < linksInAll) notes.push(`${this.drawnOf(links.length, linksInAll)} links are told apart.`);
       if (shown < all) notes.push(`${this.drawnOf(shown, all)} datagrams without copies are drawn.`);
       return notes;
     }

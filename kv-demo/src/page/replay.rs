@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Shown;
 use super::cuts::{self, Cut, cuts};
-use super::{Shown, links};
+use super::links::{self, Used};
 use crate::config::Mode;
 use crate::metrics::{Down, History, Overlay, Receipt, Sent, Told};
 use crate::trace::{CopyKind, Saying};
@@ -62,8 +63,8 @@ pub(super) struct Replay {
     drawn: [usize; 2],
     /// The same of what was said.
     told: [usize; 2],
-    /// Links by what they did, see [`links::used`]; none where links are not told apart.
-    links: Vec<usize>,
+    /// Links by what they did; none where links are not told apart.
+    links: Used,
     /// For each: a node's place, since when it was down, until when, else [`UNKNOWN`].
     outages: Vec<i64>,
     cuts: Vec<Cut>,
@@ -126,7 +127,7 @@ impl Replay {
             links: if tells_links {
                 links::used(history, &places, &graph.edges(), links_max)
             } else {
-                Vec::new()
+                Used::default()
             },
             outages: outages(&history.outages, end_us),
             cuts: if follows_links {
@@ -472,9 +473,10 @@ mod tests {
     #[test]
     fn links_are_told_apart_where_there_are_trees() {
         let history = History { sent: vec![sent(5, 0, Some(1))], ..history() };
-        assert_eq!(replay(&history, LIMITS).links, [0, 1, 0]);
-        assert!(replay_in(Mode::ThesisMatching, &history, LIMITS).links.is_empty());
-        assert!(replay(&history, Limits { links_max: 0, ..LIMITS }).links.is_empty());
+        assert_eq!(replay(&history, LIMITS).links.numbers, [0, 1, 0]);
+        assert_eq!(replay_in(Mode::ThesisMatching, &history, LIMITS).links, Used::default());
+        let none = replay(&history, Limits { links_max: 0, ..LIMITS }).links;
+        assert_eq!(none, Used { numbers: vec![], all: 1 });
     }
 
     #[test]
