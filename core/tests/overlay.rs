@@ -7,7 +7,7 @@ mod util;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rumormill::{Cause, Channel, Config, Fact, Mode, Said};
+use rumormill::{Cause, Channel, Config, Fact, MemberState, Mode, Said};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -230,6 +230,35 @@ fn digests_carry_over_a_gap_in_the_list() {
 }
 
 #[test]
+fn a_neighbour_that_comes_back_is_told_what_it_missed_however_quiet_it_is_by_then() {
+    let graph = bus(3);
+    let mut cluster = settled(&graph, |_, config| {
+        config.heal_interval = Some(SECOND);
+        config.push_pull_interval = None;
+    });
+    warm(&mut cluster, 0);
+    cluster.isolate(2);
+    let dead = |cluster: &Cluster| {
+        [(0, 2), (1, 2), (2, 1)]
+            .iter()
+            .all(|&(from, about)| cluster.state(from, about) == Some(MemberState::Dead))
+    };
+    assert!(cluster.run_until(60 * SECOND, dead));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    // Longer than quiet members speak of what is new.
+    cluster.run_for(15 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([1]));
+    cluster.heal();
+    assert!(cluster.run_until(10 * SECOND, |cluster| {
+        cluster.state(1, 2) == Some(MemberState::Alive)
+            && cluster.state(2, 1) == Some(MemberState::Alive)
+    }));
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([2]));
+}
+
+#[test]
 fn without_repair_and_floor_a_gap_parts_the_list() {
     let graph = bus(8);
     let mut cluster = settled(&graph, |_, config| config.repair = None);
@@ -256,6 +285,25 @@ fn the_floor_carries_over_gaps_in_the_list() {
     say(&mut cluster, 0, b"news");
     cluster.run_for(3 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 22);
+}
+
+#[test]
+fn where_the_list_is_long_the_floor_shortens_it_and_a_tree_is_left() {
+    let graph = ring(96);
+    let mut cluster = settled(&graph, |_, config| config.floor = true);
+    cluster.latency = Duration::from_millis(25);
+    for _ in 0..4 {
+        warm(&mut cluster, 0);
+    }
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        // The list alone takes 48 hops.
+        cluster.run_for(cluster.latency * 32);
+        assert_eq!(receipts(&mut cluster)[&vec![b'n', round]].len(), 95, "{round}");
+        cluster.run_for(5 * SECOND);
+        assert_eq!(copies(&cluster), 95, "{round}");
+        clear(&mut cluster);
+    }
 }
 
 #[test]

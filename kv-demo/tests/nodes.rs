@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{Dir, Node, binary, wait_for};
+use std::net::SocketAddr;
+
+use common::{Dir, Node, binary, free_ports, wait_for};
 use kv_demo::node::What;
 
 #[test]
@@ -156,7 +158,7 @@ fn a_killed_node_is_suspected_then_failed_and_the_causes_are_told() {
 #[test]
 fn an_unreachable_seed_is_retried_and_not_fatal() {
     let dir = Dir::new("seed");
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = SocketAddr::from(([127, 0, 0, 1], free_ports(1)));
     let early = Node::start(&dir, "early", &["--join", &port.to_string()]);
     let change = early.wait_change(What::SeedFailed, &port.to_string());
     assert!(change.cause.contains("next one in"), "{}", change.cause);
@@ -216,7 +218,7 @@ fn nodes_of_a_topology_file_form_their_cluster_in_both_formats() {
     for format in ["ini", "toml"] {
         let dir = Dir::new("topology");
         // Two free ports, and their neighbours: a bus of two.
-        let base = free_port_block(2);
+        let base = free_ports(4);
         let text = binary()
             .args(["topology", "bus", "--dim", "1", "--format", format])
             .args(["--port", &base.to_string(), "--http-port", &(base + 2).to_string()])
@@ -236,28 +238,16 @@ fn nodes_of_a_topology_file_form_their_cluster_in_both_formats() {
     }
 }
 
-/// The first of `count` gossip ports and as many HTTP ports behind them that are free now.
-fn free_port_block(count: u16) -> u16 {
-    wait_for("a block of free ports", || {
-        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = first.local_addr().unwrap().port();
-        drop(first);
-        let all_free = (base..=base.checked_add(2 * count)?)
-            .all(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
-        all_free.then_some(base)
-    })
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_node_runs_on_when_its_output_is_full() {
-    let base = free_port_block(1);
+    let base = free_ports(2);
     let (gossip, http) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1));
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut node = binary();
     node.args(["node", "--bind", &gossip, "--http", &http]).stdout(full);
     let mut process = node.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let door = kv_demo::members::Door::new(http.parse::<std::net::SocketAddr>().unwrap());
+    let door = kv_demo::members::Door::new(http.parse::<SocketAddr>().unwrap());
     let live = wait_for("the node answers, or has ended", || match process.try_wait().unwrap() {
         Some(_) => Some(None),
         None => door.members().ok().map(|view| Some(view.live)),

@@ -95,6 +95,14 @@ impl Node {
         }
         course.known_by = course.known_by.or(self.overlay.take_unwanted(id));
         if let Some(missing) = self.overlay.missing.remove(id) {
+            for holder in missing.holders() {
+                let Some(link) = self.overlay.links.find(holder.addr) else { continue };
+                // It needs no copy, even if its link carries payloads from now on.
+                course.known_by.insert(link);
+                if holder.was_asked() {
+                    course.asked.insert(link);
+                }
+            }
             course.far_since = missing.far_since();
             let first = missing.first_near().map(|near| (near.addr, near.since));
             if let (Some((addr, since)), Some(_), false) = (first, came.link, came.off_tree) {
@@ -147,13 +155,18 @@ impl Node {
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         course.known_by.insert(link);
         let tree = course.tree;
-        if !has_trees || came.off_tree {
+        // Twice from the parent is the network's doing, or an answer to asking twice.
+        if !has_trees || came.off_tree || course.parent == Some(link) {
             return;
         }
         if course.off_tree {
             self.on_passed(id, link);
         } else {
-            self.prune(tree, link);
+            let late = course.late_parent(link);
+            if late.is_some() {
+                course.parent = Some(link);
+            }
+            self.prune(tree, late.unwrap_or(link));
         }
         self.confirm(id, tree, link);
     }
@@ -525,8 +538,12 @@ impl Node {
                 continue;
             }
             link.silent = false;
+            let addr = link.addr;
             if up && link.kind == Kind::Static {
                 self.overlay.trees.welcome(id);
+            }
+            if up {
+                self.welcome_with_digest(addr);
             }
         }
         self.tell_isolation();

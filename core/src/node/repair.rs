@@ -53,8 +53,21 @@ impl Node {
         if !self.overlay.quiet_ticks.is_multiple_of(QUIET_EVERY) {
             return Vec::new();
         }
-        let then = self.now.before(QUIET_SPAN);
-        self.overlay.courses.since(then).take(DIGEST_IDS_MAX).collect()
+        self.ids_since(QUIET_SPAN)
+    }
+
+    /// The newest ids that came within so long.
+    fn ids_since(&self, span: Duration) -> Vec<ShortId> {
+        self.overlay.courses.since(self.now.before(span)).take(DIGEST_IDS_MAX).collect()
+    }
+
+    /// A neighbour that was out of reach may have missed all that can still be had.
+    pub(super) fn welcome_with_digest(&mut self, addr: SocketAddr) {
+        let Some(epidemic) = self.params.repair else { return };
+        let ids = self.ids_since(self.params.payload_cache_for);
+        if !ids.is_empty() {
+            self.digest(epidemic, addr, ids);
+        }
     }
 
     /// A neighbour hears of what it is not known to have.
@@ -135,8 +148,17 @@ impl Node {
         if !answer {
             return;
         }
-        let hot = self.overlay.courses.hot().filter(|id| !known.contains(id));
-        let own: Vec<ShortId> = hot.take(DIGEST_IDS_MAX).collect();
+        let mut own: Vec<ShortId> = if self.overlay.courses.is_quiet() {
+            self.ids_since(QUIET_SPAN)
+        } else {
+            self.overlay
+                .courses
+                .hot()
+                .filter(|id| !known.contains(id))
+                .take(DIGEST_IDS_MAX)
+                .collect()
+        };
+        own.retain(|id| !known.contains(id));
         self.tell_now(from, |pending| {
             pending.lacking = Some(lacking);
             if !own.is_empty() {

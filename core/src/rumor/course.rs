@@ -27,6 +27,8 @@ pub(crate) struct Course {
     pub(crate) sent: LinkSet,
     /// The links whose other end is known to have it.
     pub(crate) known_by: LinkSet,
+    /// The links along which it was asked for.
+    pub(crate) asked: LinkSet,
     /// Contacts in vain, for the repair.
     pub(crate) contacts: u8,
     stage: Stage,
@@ -74,6 +76,7 @@ impl Course {
             far_since: None,
             sent: LinkSet::EMPTY,
             known_by: LinkSet::EMPTY,
+            asked: LinkSet::EMPTY,
             contacts: 0,
             stage: Stage::Done,
         }
@@ -85,6 +88,13 @@ impl Course {
     /// measure nothing.
     pub(crate) const fn is_first_try(&self) -> bool {
         matches!(self.stage, Stage::Sent { .. })
+    }
+
+    /// The link it came along, if that was so late that it had been asked for along `link`, which
+    /// would have brought it earlier.
+    pub(crate) fn late_parent(&self, link: LinkId) -> Option<LinkId> {
+        let is_late = |parent: &LinkId| !self.asked.contains(*parent);
+        self.parent.filter(is_late).filter(|_| self.asked.contains(link))
     }
 }
 

@@ -1,15 +1,15 @@
 //! Processes of the binary under test, and patience.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses another part")]
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
 
 pub mod dns;
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use kv_demo::members::Door;
@@ -65,6 +65,21 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(waited < PATIENCE, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The first of so many ports that are free now, for TCP and UDP. They lie below those that systems
+/// give to whoever asks for any, so that no other connection takes them meanwhile.
+pub fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = (std::process::id() % 1_000) as u16;
+    wait_for("a block of free ports", || {
+        let base = 10_000 + (process * 20 + NEXT.fetch_add(count, Ordering::Relaxed)) % 22_000;
+        let is_free = |port| {
+            TcpListener::bind(("127.0.0.1", port)).is_ok()
+                && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+        };
+        (base..base + count).all(is_free).then_some(base)
+    })
 }
 
 /// A running node; it is killed at the end of its test.
