@@ -7,7 +7,7 @@ mod util;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rumormill::{Cause, Channel, Config, Fact, MemberState, Mode, Node};
+use rumormill::{Cause, Channel, Config, Fact, MemberState, Mode, Node, Said};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -186,6 +186,36 @@ fn a_lost_payload_is_asked_for_where_there_is_one_way_only() {
     cluster.heal();
     cluster.run_for(SECOND);
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 4);
+}
+
+/// What was said since the last look, by whom, in order.
+fn said(cluster: &Cluster, is_it: impl Fn(&Said) -> bool) -> Vec<usize> {
+    let of = |sent: &util::Sent| vec![sent.from; sent.said.iter().filter(|s| is_it(s)).count()];
+    cluster.sent.iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_datagram_tells_what_it_said_of_rumours_and_links() {
+    let mut cluster = settled(&ring(8), |_, config| config.repair = None);
+    say(&mut cluster, 0, b"flood");
+    cluster.run_for(SECOND);
+    // Nodes 3, 4 and 5 hear from both sides at once or cross each other.
+    assert!(!said(&cluster, |said| *said == Said::Prune).is_empty());
+    warm(&mut cluster, 0);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(SECOND);
+    // Along the only link that the tree does not take; ids that confirm a receipt do not count.
+    let told = said(&cluster, |said| matches!(said, Said::IHave(_)));
+    assert!(matches!(told[..], [3..=5] | [3 | 5, 4] | [4, 3 | 5]), "{told:?}");
+    assert!(cluster.sent.iter().filter(|sent| sent.cause == Cause::Control).count() > told.len());
+    assert_eq!(said(&cluster, |said| !matches!(said, Said::IHave(_))), [0; 0]);
+    clear(&mut cluster);
+    cluster.crash(2);
+    say(&mut cluster, 0, b"around");
+    cluster.run_for(2 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"around"[..]].len(), 6);
+    let asked = said(&cluster, |said| matches!(said, Said::Graft(_)));
+    assert!(matches!(asked[..], [3] | [4]), "whoever is behind the dead: {asked:?}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
 use asks::Asks;
 pub use asks::{ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, Verdict};
-pub use compose::{Cause, Datagram};
+pub use compose::{Cause, Datagram, Said};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
