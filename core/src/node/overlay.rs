@@ -13,6 +13,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::outbox::Intent;
+use super::repair::Breadth;
 use super::{Leaving, Node};
 use crate::config::Mode;
 use crate::event::Fact;
@@ -307,7 +308,10 @@ impl Node {
                 let Some(link) = link else { return };
                 ids.iter().for_each(|id| self.on_unwanted(ShortId(id), link));
             }
-            Control::Digest { answer, ids } => self.on_digest(from, link, *answer, *ids),
+            Control::Digest { answer, whole, ids } => {
+                let wants = answer.then_some(if *whole { Breadth::Whole } else { Breadth::Hot });
+                self.on_digest(from, link, wants, *ids);
+            }
             Control::Pull { later: true, ids } => self.on_lacking(from, *ids),
             Control::Pull { later: false, ids } => {
                 ids.iter().for_each(|id| self.supply(from, ShortId(id), OffTree(true)));

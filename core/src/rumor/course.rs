@@ -191,10 +191,6 @@ impl Courses {
         self.hot.iter().copied()
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.hot.is_empty()
-    }
-
     /// Talk about it no more.
     pub(crate) fn cool(&mut self, cold: ShortId) {
         self.hot.retain(|&id| id != cold);
