@@ -388,3 +388,19 @@ fn repair_learns_to_wait_for_a_list_that_is_merely_long() {
     cluster.run_for(8 * SECOND);
     assert_eq!((receipts(&mut cluster).len(), copies(&cluster)), (1, 15));
 }
+
+#[test]
+fn what_is_fetched_over_streams_leaves_the_trees_as_they_are() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &vec![round; 50_000]);
+        cluster.run_for(2 * SECOND);
+    }
+    assert!(receipts(&mut cluster).values().all(|reached| reached.len() == 15));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(5 * SECOND);
+    assert_eq!((receipts(&mut cluster)[&b"news"[..]].len(), copies(&cluster)), (15, 15));
+}

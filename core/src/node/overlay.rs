@@ -395,7 +395,10 @@ impl Node {
         entries: Entries<'_, Branch>,
     ) {
         for Branch { tree, id } in entries.iter() {
-            if let Some(link) = link.filter(|_| self.has_trees()) {
+            // What comes over a stream comes along no tree.
+            let large = self.rumors.cached_short(ShortId(id));
+            let is_fetched = large.is_some_and(|rumor| !self.fits_datagram(rumor));
+            if let Some(link) = link.filter(|_| self.has_trees() && !is_fetched) {
                 let statics = self.overlay.links.statics();
                 if self.overlay.trees.graft(tree, link, statics) {
                     self.overlay.stir(tree);
@@ -487,11 +490,14 @@ impl Node {
                 continue;
             };
             let link = self.overlay.links.find(holder.addr);
+            let is_fetched = self.overlay.missing.is_fetched(id);
             let near = link.filter(|_| self.has_trees() && holder.distance != Distance::Far);
             if let Some(link) = near {
-                let statics = self.overlay.links.statics();
-                self.overlay.trees.graft(tree, link, statics);
-                self.overlay.stir(tree);
+                if !is_fetched {
+                    let statics = self.overlay.links.statics();
+                    self.overlay.trees.graft(tree, link, statics);
+                    self.overlay.stir(tree);
+                }
                 self.stats.grafts_sent += 1;
                 self.tell_now(holder.addr, |pending| pending.grafts.push((tree, id)));
             } else {
@@ -499,7 +505,6 @@ impl Node {
                 self.tell_now(holder.addr, |pending| pending.pulls.push(id));
             }
             let rtt = link.and_then(|link| self.overlay.links.get(link)?.rtt());
-            let is_fetched = self.overlay.missing.is_fetched(id);
             let wait = if is_fetched { FETCH_WITHIN } else { Link::supplied_within(rtt) };
             self.overlay.missing.wait(id, self.now + wait);
         }
