@@ -38,6 +38,9 @@ const SWAP_MARGIN: Duration = Duration::from_millis(10);
 /// What to wait for a payload that comes over a stream.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
 
+/// Most rumours that a plain member is brought whose proxy died.
+const BROUGHT_MAX: usize = 256;
+
 /// What a tree is given at least where no tick tells a measure.
 const PATIENCE_WITHOUT_TICK: Duration = Duration::from_millis(250);
 
@@ -259,10 +262,32 @@ impl Node {
         }
         let clients = self.overlay.clients.clone();
         for client in clients.into_iter().filter(|&client| Some(client) != except) {
-            // A plain member takes over a stream what no datagram holds. Without room for streams
-            // it goes without, as everybody does who is out of reach.
-            let sent = self.send_reliably(client, &rumor.payload);
-            self.stats.rumors_dropped += u64::from(sent.is_err());
+            self.bring_by_stream(rumor, client);
+        }
+    }
+
+    /// A plain member takes over a stream what no datagram holds. Without room for streams it goes
+    /// without, as everybody does who is out of reach.
+    fn bring_by_stream(&mut self, rumor: &Rumor, client: MemberId) {
+        let sent = self.send_reliably(client, &rumor.payload);
+        self.stats.rumors_dropped += u64::from(sent.is_err());
+    }
+
+    /// Brings a plain member what came since it is one: whoever did so before may have been dead for a
+    /// while before anybody knew.
+    fn bring_recent(&mut self, client: MemberId) {
+        let Some(since) = self.table.get(client).map(|record| record.since) else { return };
+        let ids: Vec<ShortId> = self.overlay.courses.since(since).take(BROUGHT_MAX).collect();
+        for id in ids.into_iter().rev() {
+            let rumor = self.rumors.cached_short(id).map(Arc::clone);
+            let Some(rumor) = rumor.filter(|rumor| rumor.channel == Channel::BARE) else {
+                continue;
+            };
+            if self.fits_datagram(&rumor) {
+                self.intend(Intent::Supply { to: client, rumor, off_tree: false });
+            } else {
+                self.bring_by_stream(&rumor, client);
+            }
         }
     }
 
@@ -523,7 +548,11 @@ impl Node {
                 let addrs = floor::neighbors(&self.table, self.me);
                 self.overlay.set_floor(&addrs);
             }
-            self.overlay.clients = proxies::clients(&self.table, self.me);
+            let clients = proxies::clients(&self.table, self.me);
+            let before = core::mem::replace(&mut self.overlay.clients, clients.clone());
+            for client in clients.into_iter().filter(|client| !before.contains(client)) {
+                self.bring_recent(client);
+            }
         }
         let live = self.overlay.links.live(&self.table, self.me);
         let ids: SmallVec<[LinkId; 8]> = self.overlay.links.iter().map(|(id, _)| id).collect();
