@@ -63,7 +63,8 @@ impl Node {
             return;
         }
         let near = self.digest_to_neighbor(epidemic, &ids);
-        self.digest_to_anybody(epidemic, breadth, &ids, near);
+        // Where there is nobody else, the neighbour gets the whole one.
+        self.digest_to_anybody(epidemic, breadth, &ids, near.filter(|_| !is_whole));
         if !epidemic.feedback {
             ids.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
@@ -88,11 +89,9 @@ impl Node {
         if breadth == Breadth::Hot {
             return courses.hot().filter(is_news).take(DIGEST_IDS_MAX).collect();
         }
-        let ids: Vec<ShortId> = courses.since(self.now.before(self.lately())).collect();
-        let turns = ids.len().div_ceil(DIGEST_IDS_MAX).max(1);
-        let turn = (self.overlay.ticks / WHOLE_EVERY) as usize % turns;
-        let window = ids.into_iter().skip(turn * DIGEST_IDS_MAX).take(DIGEST_IDS_MAX);
-        window.filter(is_news).collect()
+        let turn = (self.overlay.ticks / WHOLE_EVERY) as usize;
+        let then = self.now.before(self.lately());
+        courses.part_since(then, turn, DIGEST_IDS_MAX).filter(is_news).collect()
     }
 
     /// What came of late, so that whoever asks for it finds it: beyond three quarters of the time that
