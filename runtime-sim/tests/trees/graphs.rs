@@ -33,6 +33,11 @@ pub(crate) fn cube(dim: u32) -> Graph {
     of_edges(size, (0..size).flat_map(|node| (0..dim).map(move |bit| (node, node ^ (1 << bit)))))
 }
 
+/// Everybody with everybody.
+pub(crate) fn full(size: usize) -> Graph {
+    of_edges(size, (0..size).flat_map(|node| (0..node).map(move |other| (other, node))))
+}
+
 /// A random graph in which everybody has five neighbours, in one piece.
 pub(crate) fn regular(size: usize, seed: u64) -> Graph {
     let mut chance = Chance::child(seed, Part::Scenario);

@@ -1,9 +1,10 @@
 //! Payloads of all sizes, bursts, clusters of one to three.
 
+use rumormill::NEIGHBORS_MAX;
 use rumormill_sim::{Bandwidth, Ratio};
 
 use crate::cast::{CHANNEL, Cast, MS, REPAIR, SECOND, id, seeds};
-use crate::graphs::{bus, cube, regular, ring};
+use crate::graphs::{bus, cube, full, regular, ring};
 
 /// Ids in a digest.
 const DIGEST_IDS: u32 = 128;
@@ -127,4 +128,16 @@ fn two_and_three_members_of_which_one_dies() {
         cast.assert_repaired(said);
         cast.assert_sound();
     }
+}
+
+/// Everybody lists as many neighbours as a configuration may, all others.
+#[test]
+fn as_many_links_as_may_be() {
+    let mut cast = Cast::new(0, full(NEIGHBORS_MAX + 1));
+    cast.warm(&[0]);
+    cast.world.network_mut().loss = Ratio::percent(5);
+    let said = cast.talk(&[0], 2 * SECOND, 200 * MS);
+    cast.world.network_mut().loss = Ratio::ZERO;
+    cast.assert_repaired(said);
+    cast.assert_whole(&[0]);
 }
