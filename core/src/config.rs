@@ -48,7 +48,8 @@ impl Mode {
         matches!(self, Self::ThesisClassic | Self::ThesisMatching)
     }
 
-    /// Whether a copy of a known rumour is dropped rather than queued again.
+    /// Whether a copy of a known rumour is dropped rather than queued again, unless
+    /// [`Config::dedup`] says otherwise.
     #[must_use]
     pub const fn drops_duplicates(self) -> bool {
         !matches!(self, Self::ThesisClassic)
@@ -201,6 +202,10 @@ pub struct Config {
     /// The static links of the matching modes, by advertised address. Addresses of nobody are kept
     /// until somebody has them. At most [`NEIGHBORS_MAX`]. Each link should be listed at both ends.
     pub neighbors: Vec<SocketAddr>,
+    /// The modes that gossip at ticks: whether a copy of a known rumour is dropped rather than queued
+    /// again with a fresh budget; `None`, as the mode does ([`Mode::drops_duplicates`]). `matching`
+    /// always drops it. Kept to tell what a mode gains by its targets from what it gains by this.
+    pub dedup: Option<bool>,
     /// `matching`: whether a new rumour is forwarded at once. Otherwise it waits for the tick.
     pub immediate: bool,
     /// `matching`: whether links that brought duplicates carry ids only, so that the others form trees:
@@ -296,6 +301,7 @@ impl Config {
             rumor_retransmit_mult: 4,
             rumor_piggyback: true,
             neighbors: Vec::new(),
+            dedup: None,
             immediate: true,
             prune: true,
             repair: Some(Epidemic::DEFAULT),
@@ -452,6 +458,13 @@ impl Params {
     #[must_use]
     pub fn into_config(self) -> Config {
         self.0
+    }
+
+    /// Whether a copy of a known rumour is dropped rather than queued again.
+    #[must_use]
+    pub fn drops_duplicates(&self) -> bool {
+        let Config { rumor_mode, dedup, .. } = self.0;
+        rumor_mode == Mode::Matching || dedup.unwrap_or(rumor_mode.drops_duplicates())
     }
 
     /// Whether [`Config::allowed_networks`] lets a member be at this address.

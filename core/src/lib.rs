@@ -128,8 +128,8 @@ pub use ipnet::IpNet;
 pub use member::{Member, MemberState};
 pub use node::{
     ACK_PAYLOAD_MAX, ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, AckPayloadTooLong,
-    BroadcastError, Cause, Datagram, MetaError, Node, Output, Reach, SendError, Stats, StreamInput,
-    Verdict,
+    BroadcastError, Cause, Datagram, MetaError, Node, Output, Reach, Said, SendError, Stats,
+    StreamInput, Verdict,
 };
 pub use push_pull::SEEDS_MAX;
 pub use rumor::{RumorId, ShortId};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rumormill::wire::control::{Control, Entries};
 use rumormill::wire::envelope::Envelope;
 use rumormill::wire::message::MessageType;
-use rumormill::{BootEpoch, Cause, Channel, Config, Fact, Mode, RumorId};
+use rumormill::{BootEpoch, Cause, Channel, Config, Fact, MemberState, Mode, Node, RumorId, Said};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -191,6 +191,36 @@ fn a_lost_payload_is_asked_for_where_there_is_one_way_only() {
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 4);
 }
 
+/// What was said since the last look, by whom, in order.
+fn said(cluster: &Cluster, is_it: impl Fn(&Said) -> bool) -> Vec<usize> {
+    let of = |sent: &util::Sent| vec![sent.from; sent.said.iter().filter(|s| is_it(s)).count()];
+    cluster.sent.iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_datagram_tells_what_it_said_of_rumours_and_links() {
+    let mut cluster = settled(&ring(8), |_, config| config.repair = None);
+    say(&mut cluster, 0, b"flood");
+    cluster.run_for(SECOND);
+    // Nodes 3, 4 and 5 hear from both sides at once or cross each other.
+    assert!(!said(&cluster, |said| *said == Said::Prune).is_empty());
+    warm(&mut cluster, 0);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(SECOND);
+    // Along the only link that the tree does not take; ids that confirm a receipt do not count.
+    let told = said(&cluster, |said| matches!(said, Said::IHave(_)));
+    assert!(matches!(told[..], [3..=5] | [3 | 5, 4] | [4, 3 | 5]), "{told:?}");
+    assert!(cluster.sent.iter().filter(|sent| sent.cause == Cause::Control).count() > told.len());
+    assert_eq!(said(&cluster, |said| !matches!(said, Said::IHave(_))), [0; 0]);
+    clear(&mut cluster);
+    cluster.crash(2);
+    say(&mut cluster, 0, b"around");
+    cluster.run_for(2 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"around"[..]].len(), 6);
+    let asked = said(&cluster, |said| matches!(said, Said::Graft(_)));
+    assert!(matches!(asked[..], [3] | [4]), "whoever is behind the dead: {asked:?}");
+}
+
 #[test]
 fn digests_carry_over_a_gap_in_the_list() {
     let graph = bus(8);
@@ -200,6 +230,35 @@ fn digests_carry_over_a_gap_in_the_list() {
     say(&mut cluster, 0, b"news");
     cluster.run_for(3 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 6);
+}
+
+#[test]
+fn a_neighbour_that_comes_back_is_told_what_it_missed_however_quiet_it_is_by_then() {
+    let graph = bus(3);
+    let mut cluster = settled(&graph, |_, config| {
+        config.heal_interval = Some(SECOND);
+        config.push_pull_interval = None;
+    });
+    warm(&mut cluster, 0);
+    cluster.isolate(2);
+    let dead = |cluster: &Cluster| {
+        [(0, 2), (1, 2), (2, 1)]
+            .iter()
+            .all(|&(from, about)| cluster.state(from, about) == Some(MemberState::Dead))
+    };
+    assert!(cluster.run_until(60 * SECOND, dead));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    // Longer than quiet members speak of what is new.
+    cluster.run_for(15 * SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([1]));
+    cluster.heal();
+    assert!(cluster.run_until(10 * SECOND, |cluster| {
+        cluster.state(1, 2) == Some(MemberState::Alive)
+            && cluster.state(2, 1) == Some(MemberState::Alive)
+    }));
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"news"[..]], BTreeSet::from([2]));
 }
 
 #[test]
@@ -229,6 +288,25 @@ fn the_floor_carries_over_gaps_in_the_list() {
     say(&mut cluster, 0, b"news");
     cluster.run_for(3 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 22);
+}
+
+#[test]
+fn where_the_list_is_long_the_floor_shortens_it_and_a_tree_is_left() {
+    let graph = ring(96);
+    let mut cluster = settled(&graph, |_, config| config.floor = true);
+    cluster.latency = Duration::from_millis(25);
+    for _ in 0..4 {
+        warm(&mut cluster, 0);
+    }
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[b'n', round]);
+        // The list alone takes 48 hops.
+        cluster.run_for(cluster.latency * 32);
+        assert_eq!(receipts(&mut cluster)[&vec![b'n', round]].len(), 95, "{round}");
+        cluster.run_for(5 * SECOND);
+        assert_eq!(copies(&cluster), 95, "{round}");
+        clear(&mut cluster);
+    }
 }
 
 #[test]
@@ -318,6 +396,171 @@ fn what_a_plain_member_starts_reaches_everybody() {
     cluster.act(plain, |node, now| node.broadcast(now, Channel::BARE, b"plain words")).unwrap();
     cluster.run_for(5 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"plain words"[..]].len(), 7);
+}
+
+/// A ring in which all but the last are ours; that one hears bare messages and passes nothing on.
+fn ring_with_one_plain(size: usize, change: impl Fn(&mut Config)) -> Cluster {
+    settled(&ring(size), |index, config| {
+        change(config);
+        if index + 1 == size {
+            (config.advertise, config.rumor_mode) = (false, Mode::Classic);
+        }
+    })
+}
+
+/// Who of these brings a plain member its rumours.
+fn proxies(cluster: &Cluster, of: &[usize], plain: usize) -> Vec<usize> {
+    let name = util::name(plain);
+    of.iter()
+        .copied()
+        .filter(|&index| cluster.node(index).stands_in_for().any(|client| *client == name))
+        .collect()
+}
+
+/// Ends both without a word. Returns the others of ours.
+fn crash_proxies(cluster: &mut Cluster, plain: usize) -> Vec<usize> {
+    let ours: Vec<usize> = (0..cluster.size()).filter(|&index| index != plain).collect();
+    let dead = proxies(cluster, &ours, plain);
+    assert_eq!(dead.len(), 2);
+    dead.iter().for_each(|&index| cluster.crash(index));
+    ours.into_iter().filter(|index| !dead.contains(index)).collect()
+}
+
+fn tell_all(cluster: &mut Cluster, index: usize, what: &[u8]) {
+    cluster.act(index, |node, now| node.broadcast(now, Channel::BARE, what)).unwrap();
+}
+
+#[test]
+fn a_plain_member_whose_proxies_died_unnoticed_is_brought_what_it_missed() {
+    let plain = 7;
+    let mut cluster = ring_with_one_plain(8, |_| ());
+    let rest = crash_proxies(&mut cluster, plain);
+    let origin = rest[0];
+    let news: Vec<Vec<u8>> = (0..5_u8).map(|round| vec![b'n', round]).collect();
+    for what in &news {
+        tell_all(&mut cluster, origin, what);
+        cluster.run_for(SECOND);
+    }
+    assert!(
+        receipts_of(&mut cluster, plain).is_empty(),
+        "nobody knows yet that there is something to make up for"
+    );
+    assert!(
+        cluster.run_until(60 * SECOND, |cluster| { proxies(cluster, &rest, plain).len() == 2 })
+    );
+    cluster.run_for(SECOND);
+    assert_eq!(receipts_of(&mut cluster, plain), news, "in the order in which they came");
+    let late = cluster.sent.iter().filter(|sent| sent.to == addr(plain) && sent.copies > 0);
+    assert_eq!(late.count(), news.len(), "one of the two brings them");
+}
+
+/// What a member got since the last look.
+fn receipts_of(cluster: &mut Cluster, index: usize) -> Vec<Vec<u8>> {
+    let facts = cluster.facts(index).into_iter();
+    facts
+        .filter_map(|fact| match fact {
+            Fact::Rumor { payload, .. } => Some(payload.to_vec()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_large_message_reaches_plain_members_too_also_late() {
+    let plain = 7;
+    let mut cluster = ring_with_one_plain(8, |_| ());
+    let large = vec![b'x'; 20_000];
+    tell_all(&mut cluster, 0, &large);
+    cluster.run_for(5 * SECOND);
+    let got: Vec<_> = cluster.facts(plain);
+    let is_it = |fact: &Fact| matches!(fact, Fact::Message { payload, .. } if *payload == large);
+    assert_eq!(got.iter().filter(|fact| is_it(fact)).count(), 2, "by two streams");
+    let origin = crash_proxies(&mut cluster, plain)[0];
+    let large = vec![b'y'; 20_000];
+    tell_all(&mut cluster, origin, &large);
+    cluster.run_for(30 * SECOND);
+    let got: Vec<_> = cluster.facts(plain);
+    let is_it = |fact: &Fact| matches!(fact, Fact::Message { payload, .. } if *payload == large);
+    assert_eq!(got.iter().filter(|fact| is_it(fact)).count(), 1);
+}
+
+#[test]
+fn plain_members_get_what_is_theirs_whatever_is_switched_off() {
+    let switches: [fn(&mut Config); 4] = [
+        |config| config.prune = false,
+        |config| (config.prune, config.immediate) = (false, false),
+        |config| (config.repair, config.floor) = (None, false),
+        |config| (config.gossip_interval, config.repair) = (None, None),
+    ];
+    for (number, switch) in switches.into_iter().enumerate() {
+        let plain = 7;
+        // The plain one stands beside the list.
+        let mut cluster = settled(&ring(8), |index, config| {
+            config.neighbors = [(index + 6) % 7, (index + 1) % 7].map(addr).to_vec();
+            config.neighbors.truncate(if index == plain { 0 } else { 2 });
+            if index == plain {
+                (config.advertise, config.rumor_mode) = (false, Mode::Classic);
+            } else {
+                switch(config);
+            }
+        });
+        tell_all(&mut cluster, 0, b"news");
+        cluster.run_for(5 * SECOND);
+        assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 7, "switch {number}");
+    }
+}
+
+#[test]
+fn the_last_of_ours_leaves_plain_members_to_themselves() {
+    let mut cluster = ring_with_one_plain(2, |_| ());
+    assert_eq!(proxies(&cluster, &[0], 1), [0]);
+    cluster.act(0, Node::leave);
+    cluster.run_for(5 * SECOND);
+    cluster.node(0).check_invariants();
+    assert!(proxies(&cluster, &[0], 1).is_empty());
+}
+
+#[test]
+fn equal_words_said_twice_are_heard_twice_also_where_a_plain_member_was_faster() {
+    let mut cluster = settled(&ring(6), |_, _| ());
+    let words = b"tick";
+    // A plain member has passed on what has yet to come along the links.
+    let mut bare = vec![8];
+    bare.extend_from_slice(words);
+    cluster.hear(3, 2, &bare);
+    for _ in 0..2 {
+        tell_all(&mut cluster, 0, words);
+        cluster.run_for(5 * SECOND);
+    }
+    let heard = |cluster: &mut Cluster, index| receipts_of(cluster, index).len();
+    assert_eq!(heard(&mut cluster, 3), 2);
+}
+
+/// A message of a plain member comes to some of ours by its own gossip, a different few each time.
+#[test]
+fn what_comes_bare_to_several_is_one_rumour_on_one_tree() {
+    for (what, graph) in [("ring", ring(16)), ("cube", cube(4)), ("regular", regular(40))] {
+        let size = graph.len();
+        let mut cluster = settled(&graph, |_, _| ());
+        let mut copies_of_all = 0;
+        for round in 0..30_u8 {
+            let payload = [b'p', round];
+            let bare = [&[8], &payload[..]].concat();
+            let entries = (0..4).map(|n| (usize::from(round) * 7 + n * n * 5) % size);
+            for entry in entries.collect::<BTreeSet<usize>>() {
+                cluster.hear(entry, 900, &bare);
+            }
+            cluster.run_for(Duration::from_millis(200));
+            let got = receipts(&mut cluster).remove(&payload[..]).unwrap_or_default();
+            assert_eq!(got.len(), size, "{what} {round}");
+            cluster.run_for(5 * SECOND);
+            copies_of_all += copies(&cluster) as usize;
+            clear(&mut cluster);
+        }
+        // Flooding would cost twice the links, at least twice the members.
+        let per_member = copies_of_all as f64 / (30 * size) as f64;
+        assert!(per_member < 1.5, "{what}: {per_member}");
+    }
 }
 
 #[test]

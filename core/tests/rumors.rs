@@ -186,16 +186,20 @@ fn thesis_matching_follows_the_links_at_ticks_only() {
 }
 
 #[test]
-fn thesis_classic_requeues_what_it_knows_and_classic_does_not() {
-    let load = |mode| {
-        let channel = if mode == Mode::Classic { CHANNEL } else { Channel::BARE };
-        let mut cluster = settled(16, |_| with_mode(mode));
+fn thesis_classic_requeues_what_it_knows_and_classic_does_not_unless_told_otherwise() {
+    let load = |mode: Mode, dedup| {
+        let channel = if mode.is_thesis() { Channel::BARE } else { CHANNEL };
+        let mut cluster = settled(16, |_| Config { dedup, ..with_mode(mode) });
         cluster.act(0, |node, now| node.broadcast(now, channel, b"news")).unwrap();
         cluster.run_for(2 * SECOND);
         copies(&cluster, &[Cause::Tick, Cause::Ack, Cause::Probe, Cause::ProbeRequest])
     };
-    assert!(load(Mode::Classic) <= 16 * 8);
-    assert!(load(Mode::ThesisClassic) > 10 * 16 * 8);
+    let once = 16 * 8;
+    assert!(load(Mode::Classic, None) <= once);
+    assert!(load(Mode::ThesisClassic, None) > 10 * once);
+    assert!(load(Mode::Classic, Some(false)) > 10 * once);
+    assert!(load(Mode::ThesisClassic, Some(true)) <= once);
+    assert!(load(Mode::Matching, Some(false)) <= once, "what goes out at once would never end");
 }
 
 #[test]

@@ -171,6 +171,11 @@ pub(crate) struct KnobArgs {
     /// --neighbor
     #[arg(long, default_value = "static", hide_default_value = true)]
     overlay: Links,
+    /// Modes thesis-classic, thesis-matching and classic: whether a copy of what is known is dropped,
+    /// or queued again as the original's baseline does [default: off for thesis-classic, on for the
+    /// others]
+    #[arg(long, value_name = "on|off")]
+    dedup: Option<Switch>,
     /// Mode matching: whether rumours are forwarded the moment they arrive; off, ticks send
     /// them, and nothing is pruned unless --prune says so
     #[arg(long, value_name = "on|off")]
@@ -212,6 +217,7 @@ impl KnobArgs {
             retransmit_mult: self.retransmit.or(file.retransmit_mult),
             piggyback: is_on(self.piggyback).or(file.piggyback),
             phase: self.phase.or(file.phase),
+            dedup: is_on(self.dedup).or(file.dedup),
             immediate: is_on(self.immediate).or(file.immediate),
             prune: is_on(self.prune).or(file.prune),
             repair: is_on(self.repair).or(file.repair),
@@ -371,7 +377,7 @@ mod tests {
 
     #[test]
     fn knobs_travel_to_the_nodes_of_an_experiment_unchanged() {
-        let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off \
+        let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off --dedup on \
                     --phase random --overlay static --immediate on --prune off --repair off \
                     --floor off";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
@@ -380,6 +386,7 @@ mod tests {
         let node = format!("kv-demo node {}", options.override_words.join(" "));
         assert_eq!(setup(&node).settings.overrides, options.overrides);
         assert_eq!(options.overrides.piggyback, Some(false));
+        assert_eq!(options.overrides.dedup, Some(true));
         let Overrides { immediate, prune, repair, floor, .. } = options.overrides;
         assert_eq!((immediate, prune), (Some(true), Some(false)));
         assert_eq!((repair, floor), (Some(false), Some(false)));

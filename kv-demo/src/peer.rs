@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use bytes::Bytes;
-use rumormill::{BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId, Stats};
+use rumormill::{
+    BroadcastError, Cause, Channel, Datagram, Instant, Node, RumorId, Said, ShortId, Stats,
+};
 
 use crate::config::Mode;
 use crate::replica::{Replica, WriteError};
 use crate::store::Version;
-use crate::trace::{Event, RumorTag, TraceWriter, Why};
+use crate::trace::{Event, RumorTag, Saying, TOLD_MAX, TraceWriter, Why};
 
 /// A wall clock's time in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +51,8 @@ pub struct Peer<W: Write> {
     trace: Option<TraceWriter<W>>,
     complaints: Throttle,
     created: Option<RumorTag>,
+    /// Datagrams with nothing but ids that are still written down; `None`: nothing is measured yet.
+    told_left: Option<u32>,
 }
 
 /// Lets one complaint a second through and counts the others: peers decide how many there are.
@@ -79,7 +83,7 @@ impl<W: Write> Peer<W> {
     #[must_use]
     pub fn new(mode: Mode, trace: Option<TraceWriter<W>>) -> Self {
         let (replica, complaints) = (Replica::new(mode, b""), Throttle::default());
-        Self { mode, replica, trace, complaints, created: None }
+        Self { mode, replica, trace, complaints, created: None, told_left: None }
     }
 
     /// Tells whose replica it is, and begins the trace under a label.
@@ -101,6 +105,7 @@ impl<W: Write> Peer<W> {
 
     /// Writes down that the measuring begins.
     pub fn mark(&mut self, wall: Wall, node: &Node) {
+        self.told_left.get_or_insert(TOLD_MAX);
         self.record(&Event::Mark { t: wall.0, counters: counters(node) }, None);
     }
 
@@ -190,9 +195,13 @@ impl<W: Write> Peer<W> {
         }
     }
 
-    /// Writes down a datagram that left, if it carried rumours.
+    /// Writes down a datagram that left, if it carried rumours or spoke of any.
     pub fn note_datagram(&mut self, wall: Wall, to: SocketAddr, len: usize, datagram: &Datagram) {
-        if self.trace.is_none() || datagram.rumors().is_empty() {
+        if self.trace.is_none() {
+            return;
+        }
+        self.note_said(wall, to, datagram.said());
+        if datagram.rumors().is_empty() {
             return;
         }
         let rumors = datagram.rumors().iter().map(|&(id, copies)| (RumorTag(id.0), copies));
@@ -204,6 +213,16 @@ impl<W: Write> Peer<W> {
             rumors: rumors.collect(),
         };
         self.record(&event, None);
+    }
+
+    fn note_said(&mut self, wall: Wall, to: SocketAddr, said: &[Said]) {
+        let Some(left) = self.told_left.as_mut().filter(|_| !said.is_empty()) else { return };
+        if said.iter().all(|said| matches!(said, Said::IHave(_))) {
+            let Some(rest) = left.checked_sub(1) else { return };
+            *left = rest;
+        }
+        let said = said.iter().map(|&said| saying(said)).collect();
+        self.record(&Event::Tell { t: wall.0, to, said }, None);
     }
 
     /// Ends the trace in good order.
@@ -285,6 +304,20 @@ const fn why(cause: Cause) -> Why {
         Cause::Repair => Why::Repair,
         Cause::Control => Why::Control,
         Cause::Direct => Why::Other,
+    }
+}
+
+const fn saying(said: Said) -> (Saying, Option<RumorTag>) {
+    const fn of(saying: Saying, id: ShortId) -> (Saying, Option<RumorTag>) {
+        (saying, Some(RumorTag(id.0)))
+    }
+    match said {
+        Said::IHave(id) => of(Saying::IHave, id),
+        Said::Graft(id) => of(Saying::Graft, id),
+        Said::Swap(id) => of(Saying::Swap, id),
+        Said::Pull(id) => of(Saying::Pull, id),
+        Said::IDontWant(id) => of(Saying::IDontWant, id),
+        Said::Prune => (Saying::Prune, None),
     }
 }
 

@@ -152,9 +152,10 @@ fn apply(overrides: &Overrides, config: &mut Config) {
     apply_switches(overrides, config);
 }
 
-/// What the switches of mode `matching` mean to the core.
+/// What the switches that tell apart what a mode is made of mean to the core.
 fn apply_switches(overrides: &Overrides, config: &mut Config) {
-    let Overrides { immediate, prune, repair, floor, .. } = *overrides;
+    let Overrides { dedup, immediate, prune, repair, floor, .. } = *overrides;
+    config.dedup = dedup.or(config.dedup);
     if let Some(is_on) = immediate {
         config.immediate = is_on;
         // Trees need it: whoever wants neither says so once.

@@ -59,6 +59,10 @@ class Page:
     def nodes(self):
         return {panel.get_attribute("data-mode"): int(panel.get_attribute("data-nodes")) for panel in self.panels()}
 
+    def live(self):
+        """How many nodes are up now, by mode."""
+        return {panel.get_attribute("data-mode"): int(panel.get_attribute("data-live")) for panel in self.panels()}
+
     def button(self):
         return self.one("#play").text
 
@@ -103,7 +107,7 @@ def check_playing_to_the_end(page):
     page.one("#play").click()
     page.until("the replay ends by itself", lambda: page.button() == "Play")
     assert page.slider() == 1000
-    assert page.infected() == page.nodes(), "the last frame shows every node infected"
+    assert page.infected() == page.live(), "the last frame shows every node infected"
 
 
 def check_slider(page):
@@ -112,7 +116,7 @@ def check_slider(page):
     assert page.slider() == 0 and set(page.infected().values()) == {1}, "back at the beginning"
     slider.send_keys(Keys.END)
     assert page.slider() == 1000
-    assert page.infected() == page.nodes(), "the last frame shows every node infected"
+    assert page.infected() == page.live(), "the last frame shows every node infected"
     slider.send_keys(Keys.ARROW_LEFT)
     assert page.slider() == 999
     seen = []
@@ -140,7 +144,7 @@ def check_flights(page):
 def check_hover(page):
     page.one("#slider").send_keys(Keys.END)
     for panel in page.panels():
-        node = panel.find_elements(By.CSS_SELECTOR, ".node")[-1]
+        node = panel.find_elements(By.CSS_SELECTOR, ".node:not(.down)")[-1]
         page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", node)
         ActionChains(page.browser).move_to_element(node).perform()
         tip = page.one("#tip")
@@ -165,6 +169,109 @@ def check_infector(page, panel, text):
     assert way[1] == name and way[-1] == "Node1", way
 
 
+def told_links(page):
+    return page.browser.find_elements(By.CSS_SELECTOR, ".panel[data-tells='links']")
+
+
+def path_of(panel, selector):
+    return panel.find_element(By.CSS_SELECTOR, selector).get_attribute("d") or ""
+
+
+def check_links(page):
+    """Links are told apart by their dashes, and the rumour's way grows upon them."""
+    legend = {item.text for item in page.browser.find_elements(By.CSS_SELECTOR, "#legend li") if item.is_displayed()}
+    named = {"eager link: payload", "lazy link: ids alone", "floor: payload", "floor: ids alone", "the rumour’s way"}
+    if not told_links(page):
+        assert not named & legend, f"the legend names what is not there: {legend}"
+        return
+    assert named <= legend, f"the legend lacks {named - legend}"
+    slider = page.one("#slider")
+    for panel in told_links(page):
+        page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", panel)
+        slider.send_keys(Keys.HOME)
+        assert twigs_of(panel) == 0, "the way has not begun"
+        grown = []
+        for _ in range(10):
+            slider.send_keys(Keys.PAGE_UP)
+            grown.append(twigs_of(panel))
+        assert grown == sorted(grown) and grown[-1] == int(panel.get_attribute("data-infected")) - 1, grown
+        assert path_of(panel, ".link.eager:not(.floor)"), "links that carried payloads"
+        kinds = (".link.lazy:not(.floor)", ".link.floor.lazy", ".link.floor.eager", ".link.floor.asked")
+        assert any(path_of(panel, kind) for kind in kinds), "links that did not, or of the floor"
+        uses = ("eager", "asked", "lazy", "floor eager", "floor lazy", "lost")
+        dashes = [dashes_of(page, panel, use) for use in uses]
+        assert len(set(dashes)) == len(uses), f"told apart without colours: {dashes}"
+
+
+def twigs_of(panel):
+    """Of how many links the way consists that is drawn."""
+    return path_of(panel, ".twig.edge").count("Q")
+
+
+def dashes_of(page, panel, use):
+    path = panel.find_element(By.CSS_SELECTOR, f".link[class='link {use}']")
+    return page.browser.execute_script("return getComputedStyle(arguments[0]).strokeDasharray", path)
+
+
+def check_faults(page):
+    """Who is down is crossed out and its links with it; who is cut off, and by whom, can be seen and read."""
+    page.one("#slider").send_keys(Keys.HOME)
+    for panel in page.panels():
+        down = panel.find_elements(By.CSS_SELECTOR, ".node.down")
+        assert len(down) == int(panel.get_attribute("data-down"))
+        if not down:
+            continue
+        assert all(node.find_element(By.CSS_SELECTOR, ".cross").is_displayed() for node in down)
+        assert path_of(panel, ".link.lost"), "links of the dead are lost"
+        assert "down since" in asked(page, down[0]), page.one("#tip").text
+        check_cut(page, panel)
+        page.press(Keys.ESCAPE)
+
+
+def check_cut(page, panel):
+    parts = int(panel.get_attribute("data-parts"))
+    by = panel.find_elements(By.CSS_SELECTOR, ".node.rifts")
+    off = panel.find_elements(By.CSS_SELECTOR, ".node.off")
+    assert (parts > 1) == (len(by) > 0) == (len(off) > 0), f"{parts} parts, by {len(by)}, off {len(off)}"
+    if parts > 1:
+        assert f"{parts} parts" in panel.find_element(By.CSS_SELECTOR, ".state").text
+        assert by[0].find_element(By.CSS_SELECTOR, ".rift").is_displayed()
+        assert "links fall apart" in asked(page, by[0]), page.one("#tip").text
+        assert "cut off" in asked(page, off[0]), page.one("#tip").text
+
+
+def asked(page, node):
+    """What the tooltip says of a node that has the focus."""
+    page.browser.execute_script("arguments[0].focus()", node)
+    return page.one("#tip").text
+
+
+def check_kinds(page):
+    """All that the data tells of is painted: copies by kind and fate, ids, requests."""
+    page.browser.execute_script("""
+        document.activeElement.blur();
+        window.seen = new Set();
+        const note = (canvas) => canvas.dataset.kinds.split(" ").forEach((kind) => seen.add(kind));
+        const watch = new MutationObserver((changes) => changes.forEach((change) => note(change.target)));
+        for (const canvas of document.querySelectorAll(".panel canvas")) {
+          watch.observe(canvas, { attributes: true, attributeFilter: ["data-kinds"] });
+        }
+    """)
+    Select(page.one("#seconds")).select_by_value("6")
+    page.one("#slider").send_keys(Keys.HOME)
+    check_playing_to_the_end(page)
+    seen = set(page.browser.execute_script("return [...seen]")) - {""}
+    flying = set(page.browser.execute_script("""
+        const film = JSON.parse(document.getElementById("data").textContent);
+        const network = film.networks[document.getElementById("network").value];
+        return network.runs.flatMap((run) => run.flights.filter((_, i) => i % 6 === 3)).map((kind) => film.kinds[kind]);
+    """))
+    fates = {"infects", "known", "lost", "said"}
+    assert seen - fates == flying, f"painted {seen}, there are {flying}"
+    if any(panel.get_attribute("data-parts") not in (None, "1") for panel in told_links(page)):
+        assert {"now", "repair", "ids", "wish", "infects", "lost"} <= seen, f"a cut that is mended: {seen}"
+
+
 def check_keyboard(page):
     """A node can be asked without a pointer."""
     creator = page.one(".panel .node[tabindex='0']")
@@ -181,7 +288,7 @@ def check_scales(page):
     for scale in ("linear", "log"):
         Select(page.one("#scale")).select_by_value(scale)
         page.one("#slider").send_keys(Keys.END)
-        assert page.infected() == page.nodes(), f"the end is the end in {scale} time"
+        assert page.infected() == page.live(), f"the end is the end in {scale} time"
 
 
 def check_networks(page):
@@ -196,7 +303,7 @@ def check_networks(page):
         slider.send_keys(Keys.HOME)
         assert set(page.infected().values()) == {1}, page.infected()
         slider.send_keys(Keys.END)
-        assert page.infected() == page.nodes(), choice.options[index].text
+        assert page.infected() == page.live(), choice.options[index].text
 
 
 def check_below(page):
@@ -234,6 +341,9 @@ CHECKS = [
     check_slider,
     check_flights,
     check_hover,
+    check_links,
+    check_faults,
+    check_kinds,
     check_keyboard,
     check_scales,
     check_networks,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The page to look at, driven in headless Chromium: small experiments of each runtime, one of 64 nodes
-# in four modes, and page.py on what they wrote. Needs Chromium, its driver and Selenium, which it
-# installs by apt where it may; without them it says so and succeeds, unless RUMORMILL_REQUIRE_BROWSER=1.
+# in four modes, some with deaths and losses, and page.py on what they wrote. Needs Chromium, its driver
+# and Selenium, which it installs by apt where it may; without them it says so and succeeds, unless
+# RUMORMILL_REQUIRE_BROWSER=1.
 #
 # usage: page.sh PATH-TO-KV-DEMO [EXPERIMENT-DIR...]
 set -euo pipefail
@@ -71,5 +72,13 @@ if [ "${#pages[@]}" = 0 ]; then
         echo "== $runtime, 64 nodes in four modes"
         experiment "$work/$runtime-64" "${flags[@]}" --dim 6 --repeat 1 --calibrate-rounds 0
     done
+    echo "== trees, a cut and lost datagrams"
+    for topology in bus ring; do
+        experiment "$work/cut-$topology" --runtime sim --delay uniform:10 --modes matching \
+            --topology "$topology" --nodes 8 --kill cut --loss 10% --warm 3 --messages 2 --repeat 1
+    done
+    echo "== trees beside another mode, a death"
+    experiment "$work/death" --runtime sim --delay uniform:10 --modes thesis-matching,matching \
+        --topology hypercube --dim 4 --kill 1 --warm 3 --messages 2 --repeat 1
 fi
 "$python" "$here/page.py" "${pages[@]}"

@@ -1,6 +1,7 @@
 //! A member that obeys lines on its standard input and says what it hears as JSON lines on its
 //! standard output: the other side of the Go program in `tests/interop/peer/`, which lists the
-//! lines in `main.go`. The tests that bring both together start this one as a process of its own,
+//! lines in `main.go`. Beside them it knows `neighbors ADDR...`, the static links of the mode
+//! `matching`, and `clients`, the plain members that it brings rumours to. The tests that bring both together start this one as a process of its own,
 //! so that it can be stopped and killed.
 //!
 //! ```sh
@@ -13,7 +14,9 @@ use std::io::{BufRead, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumormill::{Channel, Config, Delivery, Event, Fact, Key, Keyring, Node, NodeName, Params};
+use rumormill::{
+    Channel, Config, Delivery, Event, Fact, Key, Keyring, Mode, Node, NodeName, Params,
+};
 use rumormill_mio::{App, Ctl, NodeKey, NodeOptions, Runtime};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -93,6 +96,7 @@ fn set(config: &mut Config, flag: &str, value: &str) -> Result<()> {
         "--probe-timeout" => config.probe_timeout = duration(value)?,
         "--gossip-interval" => config.gossip_interval = Some(duration(value)?),
         "--push-pull" => config.push_pull_interval = Some(duration(value)?),
+        "--matching" if value == "on" => config.rumor_mode = Mode::Matching,
         "--serf-intents" => config.serf_intents = value == "on",
         other => return Err(format!("no flag is called {other}").into()),
     }
@@ -178,9 +182,10 @@ impl App for Peer {
             Fact::PeerState { bytes, join, .. } => {
                 say("peer-state", &[("payload", &hex(&bytes)), ("join", &join.to_string())]);
             }
-            Fact::Rumor { payload, .. } | Fact::Message { payload, .. } => {
-                say("message", &[("payload", &hex(&payload))]);
+            Fact::Rumor { id, payload, .. } => {
+                say("message", &[("payload", &hex(&payload)), ("id", &id.short().to_string())]);
             }
+            Fact::Message { payload, .. } => say("message", &[("payload", &hex(&payload))]),
             Fact::LeaveDone => say("left-self", &[]),
             Fact::Resync { dropped } => say("resync", &[("dropped", &dropped.to_string())]),
             _ => {}
@@ -222,6 +227,17 @@ fn obey(ctl: &mut Ctl<'_>, at: NodeKey, words: &[&str]) -> Result<()> {
             let delivery =
                 if *how == "reliable" { Delivery::Reliable } else { Delivery::BestEffort };
             ctl.act(at, |node, now| node.send(now, &to, Channel::BARE, &payload, delivery))?;
+        }
+        ["neighbors", addrs @ ..] => {
+            let addrs = addrs.iter().map(|addr| addr.parse()).collect::<Result<Vec<_>, _>>()?;
+            let params = Config { neighbors: addrs, ..(**ctl.node(at).params()).clone() };
+            let params = Params::try_from(params)?;
+            ctl.act(at, |node, now| node.set_params(now, params));
+            say("neighbors", &[]);
+        }
+        ["clients"] => {
+            let names: Vec<_> = ctl.node(at).stands_in_for().map(NodeName::to_string).collect();
+            say("clients", &[("names", &names.join(" "))]);
         }
         ["members"] => say_members(ctl.node(at)),
         ["state-of", name] => {

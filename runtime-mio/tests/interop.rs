@@ -12,6 +12,8 @@ use std::sync::Mutex;
 
 #[path = "interop/members.rs"]
 mod members;
+#[path = "interop/mixed.rs"]
+mod mixed;
 #[path = "interop/packets.rs"]
 mod packets;
 #[path = "interop/peers.rs"]
@@ -96,6 +98,37 @@ fn the_matrix_of_peers() {
     print_matrix(&verdicts);
     let failed = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Failed(_))).count();
     assert_eq!(failed, 0, "cells failed");
+}
+
+/// Ten members each, of which memberlist's are a fifth or four fifths.
+#[test]
+fn every_node_of_a_mixed_cluster_gets_every_message() {
+    use mixed::{Case, Links};
+    let Some(peers) = peers::find() else { return };
+    let case = |links, ours, relay| Case { links, ours, theirs: 10 - ours, relay };
+    let cases = [
+        case(Links::Ring, 8, true),
+        case(Links::Regular, 8, true),
+        case(Links::Ring, 2, true),
+        case(Links::Ring, 8, false),
+        case(Links::Ring, 2, false),
+    ];
+    let mut table = String::from(
+        "| links | ours + Go | Go passes on | messages, heard by all | copies at a Go member | \
+         after a proxy's death | after both's |\n|---|---|---|---|---|---|---|",
+    );
+    let mut failed = Vec::new();
+    for case in cases {
+        let Case { links, ours, theirs, relay } = case;
+        let relay = if relay { "yes" } else { "no" };
+        let title = format!("{links} | {ours} + {theirs} | {relay}");
+        match mixed::run(peers, case) {
+            Ok(seen) => table += &format!("\n| {title} | {seen} |"),
+            Err(error) => failed.push(format!("{title}: {error}")),
+        }
+    }
+    println!("{table}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// In each of eight runs. Unoptimised it is a matter of minutes, and a part must do.

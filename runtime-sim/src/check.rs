@@ -20,8 +20,12 @@
 //! | [`Rule::LeaveAsFailure`] | in a healthy cluster nobody who said goodbye is reported as failed |
 //! | [`Rule::NonceTwice`] | no two encrypted datagrams have the same nonce |
 //! | [`Rule::GossipToLeft`] | nobody gossips to a member that it knows to have left |
+//! | [`Rule::Leapt`] | nobody who knows a member believes a number far beyond what it said itself |
+//! | [`Rule::Hijacked`] | no name goes where its owner never was, before the gone may be replaced |
+//! | [`Rule::Harried`] | nobody refutes more than once in a gossip interval |
 //! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
 
+mod forged;
 mod nonces;
 mod silence;
 
@@ -39,6 +43,7 @@ use siphasher::sip::SipHasher13;
 use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
+use forged::Owners;
 use nonces::Nonces;
 use silence::told_after_goodbye;
 
@@ -75,6 +80,9 @@ pub enum Rule {
     LeaveAsFailure,
     NonceTwice,
     GossipToLeft,
+    Leapt,
+    Hijacked,
+    Harried,
     Garbled,
 }
 
@@ -98,6 +106,9 @@ impl fmt::Display for Rule {
             Self::LeaveAsFailure => "a goodbye was reported as a failure",
             Self::NonceTwice => "a nonce was used twice",
             Self::GossipToLeft => "a member that left was gossiped to",
+            Self::Leapt => "a member's incarnation leapt where it never was",
+            Self::Hijacked => "a name went where its owner never was",
+            Self::Harried => "refutations follow each other too fast",
             Self::Garbled => "an application got what nobody told",
         })
     }
@@ -125,6 +136,8 @@ struct Seen {
     incarnation: Incarnation,
     state: MemberState,
     meta: u64,
+    /// Since when it is known to be gone.
+    gone_at: Option<Instant>,
 }
 
 /// Whether somebody is there, as the sender sees it. Copies for either have a budget of their own.
@@ -140,6 +153,8 @@ struct Observed {
     /// In the order in which the node lists its members.
     members: Vec<Seen>,
     next_event: u64,
+    /// Told in this turn.
+    events: usize,
     events_dropped: u64,
     sent: (u64, u64),
     received: (u64, u64),
@@ -148,6 +163,7 @@ struct Observed {
     /// What was forwarded in this turn, before the application was told where it had come from.
     forwarded: Vec<(ShortId, SocketAddr)>,
     passed_over: u32,
+    refuted_at: Option<Instant>,
     most_live: usize,
     turns: usize,
 }
@@ -170,6 +186,7 @@ pub struct Checker {
     /// Which cluster a name belongs to, if there is more than one.
     clusters: BTreeMap<NodeName, u8>,
     victims: BTreeSet<SocketAddr>,
+    owners: Owners,
     /// Whether statements may change on the way without anybody noticing.
     is_garbling: bool,
     /// Who runs, while the cluster is healthy.
@@ -252,12 +269,16 @@ impl Checker {
             match seen.get_mut(index).filter(|seen| seen.name == *member.name) {
                 Some(seen) if is_same(seen, &member) => {}
                 Some(seen) => {
-                    let now = sight(&member);
+                    let mut now = sight(at, &member);
+                    if !seen.state.is_live() && !now.state.is_live() {
+                        now.gone_at = seen.gone_at;
+                    }
                     self.compare(at, id, seen, &now);
+                    self.check_owner(at, id, node, (seen, &now));
                     *seen = now;
                 }
                 None => {
-                    let now = sight(&member);
+                    let now = sight(at, &member);
                     self.check_cluster(at, id, node, &now);
                     self.check_statement(at, id, &now);
                     seen.insert(index, now);
@@ -283,6 +304,35 @@ impl Checker {
         let is_back = !before.state.is_live() && now.state.is_live();
         if is_back && now.incarnation <= before.incarnation {
             self.broken(Rule::Resurrected, at, id, detail());
+        }
+    }
+
+    /// What strangers say of a member, in its name or another, stays within bounds.
+    fn check_owner(
+        &mut self,
+        at: Instant,
+        id: ProcessId,
+        node: &Node,
+        (before, now): (&Seen, &Seen),
+    ) {
+        if self.owners.has_leapt(before, now) {
+            let detail =
+                format!("{}: from {} to {}", now.name, before.incarnation, now.incarnation);
+            self.broken(Rule::Leapt, at, id, detail);
+        }
+        if before.addr != now.addr && self.owners.is_hijacked(at, before, now, node.params()) {
+            let detail =
+                format!("{}, {}: from {} to {}", now.name, before.state, before.addr, now.addr);
+            self.broken(Rule::Hijacked, at, id, detail);
+        }
+    }
+
+    fn check_refutation(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        let before = self.observed(id).refuted_at.replace(at);
+        let pause = node.params().gossip_interval.unwrap_or_default() * 9 / 10;
+        if let Some(since) = before.map(|before| at.saturating_since(before)).filter(|s| *s < pause)
+        {
+            self.broken(Rule::Harried, at, id, format!("the last was {since:?} ago"));
         }
     }
 
@@ -323,6 +373,7 @@ impl Checker {
             ("updates", node.updates_waiting(), members),
             ("seeds", node.seeds_waiting(), SEEDS_MAX),
             ("streams", streams, params.streams_max),
+            ("events", core::mem::take(&mut self.observed(id).events), params.events_max),
             ("health", node.health() as usize, params.awareness_max as usize - 1),
         ];
         for (what, is, max) in limits {
@@ -353,7 +404,7 @@ impl Checker {
     fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
         let datagram = node.last_datagram();
         let is_repeated = datagram.cause != Cause::Forward && !datagram.rumors().is_empty();
-        if !is_repeated || !node.params().rumor_mode.drops_duplicates() {
+        if !is_repeated || !node.params().drops_duplicates() {
             return;
         }
         let Some(recipient) = recipient(node, to) else { return };
@@ -426,7 +477,7 @@ impl Checker {
     }
 
     fn check_rumor(&mut self, at: Instant, id: ProcessId, node: &Node, rumor: ShortId) {
-        if !node.params().rumor_mode.drops_duplicates() {
+        if !node.params().drops_duplicates() {
             return;
         }
         // Clocks run apart by a tenth at most.
@@ -441,6 +492,7 @@ impl Checker {
 impl Watch for Checker {
     fn started(&mut self, _: Instant, id: ProcessId, node: &Node) {
         *self.observed(id) = Observed::default();
+        self.owners.note(node);
         let local = node.local();
         // An earlier life may have used up what this one begins with, if its clock was ahead.
         let used = self.statements.get(local.name).and_then(|known| known.last_key_value());
@@ -491,6 +543,8 @@ impl Watch for Checker {
 
     fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {
         let observed = self.observed(id);
+        // That some were dropped is told beside them.
+        observed.events += usize::from(!matches!(event.fact, Fact::Resync { .. }));
         let expected = observed.next_event;
         observed.next_event = event.number + 1;
         let skipped = if let Fact::Resync { dropped } = event.fact {
@@ -505,6 +559,9 @@ impl Watch for Checker {
         }
         match &event.fact {
             Fact::Failed { name, .. } => self.check_alarm(at, id, name),
+            Fact::Refuted { .. } => self.check_refutation(at, id, node),
+            // Perhaps that somebody was forgotten.
+            Fact::Resync { .. } => self.observed(id).members.clear(),
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
@@ -520,6 +577,7 @@ impl Watch for Checker {
         if self.breach.is_some() {
             return;
         }
+        self.owners.note(node);
         self.observed(id).forwarded.clear();
         // Lists of large clusters are walked every few turns.
         let observed = self.observed(id);
@@ -559,8 +617,9 @@ fn is_same(seen: &Seen, member: &Member<'_>) -> bool {
         && (seen.state != MemberState::Alive || seen.meta == digest(member.meta))
 }
 
-fn sight(member: &Member<'_>) -> Seen {
+fn sight(at: Instant, member: &Member<'_>) -> Seen {
     Seen {
+        gone_at: (!member.state.is_live()).then_some(at),
         name: member.name.clone(),
         addr: member.addr,
         incarnation: member.incarnation,

@@ -289,6 +289,82 @@ fn failures_in_a_healthy_cluster_are_false_alarms_and_goodbyes_are_none() {
     assert_eq!(alarm(&leaving), Some(Rule::LeaveAsFailure));
 }
 
+/// A checker that knows where `m` lived itself, counting from 5.
+fn owned(homes: &[[u8; 4]]) -> Checker {
+    let mut checker = Checker::default();
+    for &home in homes {
+        let identity = Identity {
+            name: name("m"),
+            addr: (home, 7_946).into(),
+            incarnation: Incarnation(5),
+            boot_epoch: BootEpoch(1),
+        };
+        let params = Params::try_from(Config::lan()).unwrap();
+        let owner = Node::new(Instant::ZERO, identity, params, [1; 32]);
+        checker.started(Instant::ZERO, ProcessId::new(1), &owner);
+    }
+    checker
+}
+
+#[test]
+fn a_number_far_beyond_what_its_owner_said_is_seen_where_the_member_was_known() {
+    for (homes, incarnation, breach) in [
+        (&[HOME][..], 5 + (1 << 17), None),
+        (&[HOME], 6 + (1 << 17), Some(Rule::Leapt)),
+        (&[], 6 + (1 << 17), None),
+    ] {
+        let mut checker = owned(homes);
+        observed(&mut checker, &[alive(5, HOME, b"")]);
+        assert_eq!(
+            swapped(&mut checker, &[alive(incarnation, HOME, b"")]),
+            breach,
+            "{incarnation}"
+        );
+    }
+    let mut checker = owned(&[HOME]);
+    observed(&mut checker, &[alive(5, HOME, b""), dead(5)]);
+    assert_eq!(
+        swapped(&mut checker, &[alive(1 << 18, HOME, b"")]),
+        None,
+        "it may have been buried"
+    );
+}
+
+#[test]
+fn a_name_that_goes_where_its_owner_never_was_is_seen_unless_it_was_free() {
+    let goes = |homes: &[[u8; 4]], before: &[Message<'_>], secs: u64| {
+        let mut checker = owned(homes);
+        observed(&mut checker, before);
+        let taken = node(&[alive(6, AWAY, b"")]);
+        checker.turned(Instant::ZERO + Duration::from_secs(secs), first(), &taken, 0);
+        rule(&checker).filter(|rule| *rule != Rule::Unaccounted)
+    };
+    let (here, goodbye) = (alive(5, HOME, b""), accusation(5));
+    let goodbye = Message::Dead(Accusation { from: b"m"[..].into(), ..goodbye });
+    assert_eq!(goes(&[HOME], core::slice::from_ref(&here), 60), Some(Rule::Hijacked));
+    assert_eq!(goes(&[HOME, AWAY], core::slice::from_ref(&here), 60), None, "it moved");
+    assert_eq!(goes(&[], core::slice::from_ref(&here), 60), None, "nobody is known to own it");
+    for (gone, bound) in [(dead(5), 5), (goodbye, 4)] {
+        let before = [here.clone(), gone];
+        assert_eq!(goes(&[HOME], &before, bound - 1), Some(Rule::Hijacked));
+        assert_eq!(goes(&[HOME], &before, bound), None);
+    }
+}
+
+#[test]
+fn refutations_that_follow_each_other_within_a_gossip_interval_are_seen() {
+    for (millis, breach) in [(179, Some(Rule::Harried)), (180, None)] {
+        let mut checker = Checker::default();
+        let node = observed(&mut checker, &[]);
+        for (number, at) in [(0, 1_000), (1, 1_000 + millis)] {
+            let fact = Fact::Refuted { accuser: None, incarnation: Incarnation(2) };
+            let at = Instant::ZERO + Duration::from_millis(at);
+            checker.told(at, first(), &node, &event(number, fact));
+        }
+        assert_eq!(rule(&checker), breach, "{millis} ms");
+    }
+}
+
 fn first() -> ProcessId {
     ProcessId::new(0)
 }

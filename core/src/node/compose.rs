@@ -42,6 +42,24 @@ pub enum Cause {
     Direct,
 }
 
+/// What a datagram said of a rumour without carrying it, or of the link that it took, see
+/// [`Control`](crate::wire::control::Control).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// IHAVE: it is here. An id that only confirms a receipt does not count.
+    IHave(ShortId),
+    /// GRAFT: send it, and its like from now on.
+    Graft(ShortId),
+    /// GRAFT without the payload: send its like from now on.
+    Swap(ShortId),
+    /// PULL: send it.
+    Pull(ShortId),
+    /// IDONTWANT: do not send it.
+    IDontWant(ShortId),
+    /// PRUNE: send ids alone in one tree from now on.
+    Prune,
+}
+
 /// What a datagram carried, for traces and experiments.
 #[derive(Clone, Debug, Default)]
 pub struct Datagram {
@@ -49,6 +67,7 @@ pub struct Datagram {
     pub cause: Cause,
     /// The rumours on board with the number of copies of each, in order of appearance.
     rumors: SmallVec<[(ShortId, u32); 4]>,
+    said: SmallVec<[Said; 4]>,
 }
 
 impl Datagram {
@@ -58,9 +77,21 @@ impl Datagram {
         &self.rumors
     }
 
+    /// What it said without a copy. Digests and their answers are left out: they name all that is
+    /// new, to anybody.
+    #[must_use]
+    pub fn said(&self) -> &[Said] {
+        &self.said
+    }
+
     pub(super) fn begin(&mut self, cause: Cause) {
         self.cause = cause;
         self.rumors.clear();
+        self.said.clear();
+    }
+
+    pub(super) fn say(&mut self, said: impl IntoIterator<Item = Said>) {
+        self.said.extend(said);
     }
 
     pub(super) fn note(&mut self, key: RumorKey) {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::Node;
-use super::compose::{Cause, checksum_for};
+use super::compose::{Cause, Datagram, Said, checksum_for};
 use super::outbox::Intent;
 use crate::member::MemberId;
 use crate::rumor::controls::{Digest, Pending, Urge, Waiting};
@@ -123,7 +123,7 @@ impl Node {
             return None;
         }
         let mut writer = self.writer(buf, checksum_for(record));
-        put_pending(&mut writer, &mut pending, self.now);
+        put_pending(&mut writer, &mut pending, self.now, &mut self.datagram);
         if !pending.is_empty() && writer.parts() > 0 {
             self.overlay.controls.put_back(to, pending);
             self.outbox.unpop(Intent::Control { to });
@@ -146,22 +146,27 @@ impl Node {
 }
 
 /// Wishes first: others wait for what they bring about.
-fn put_pending(writer: &mut PacketWriter<'_>, pending: &mut Pending, now: Instant) {
+fn put_pending(
+    writer: &mut PacketWriter<'_>,
+    pending: &mut Pending,
+    now: Instant,
+    datagram: &mut Datagram,
+) {
     let branch = |&(tree, id): &(u8, ShortId)| Branch { tree, id: id.0 };
     let id = |id: &ShortId| id.0;
     let done =
         put(writer, &Control::Prune { trees: Entries::none() }, &pending.prunes, |&tree| tree);
-    pending.prunes.drain(..done);
+    datagram.say(pending.prunes.drain(..done).map(|_| Said::Prune));
     let graft = |send| Control::Graft { send, entries: Entries::none() };
     let done = put(writer, &graft(true), &pending.grafts, branch);
-    pending.grafts.drain(..done);
+    datagram.say(pending.grafts.drain(..done).map(|(_, id)| Said::Graft(id)));
     let done = put(writer, &graft(false), &pending.swaps, branch);
-    pending.swaps.drain(..done);
+    datagram.say(pending.swaps.drain(..done).map(|(_, id)| Said::Swap(id)));
     let done = put(writer, &Control::IDontWant { ids: Entries::none() }, &pending.unwanted, id);
-    pending.unwanted.drain(..done);
+    datagram.say(pending.unwanted.drain(..done).map(Said::IDontWant));
     let pull = |later| Control::Pull { later, ids: Entries::none() };
     let done = put(writer, &pull(false), &pending.pulls, id);
-    pending.pulls.drain(..done);
+    datagram.say(pending.pulls.drain(..done).map(Said::Pull));
     // An answer or a digest without ids says something too; what does not fit is said next time.
     if let Some(ids) = pending.lacking.take() {
         put_even_if_empty(writer, &pull(true), &ids, id);
@@ -170,13 +175,14 @@ fn put_pending(writer: &mut PacketWriter<'_>, pending: &mut Pending, now: Instan
         let digest = Control::Digest { answer, whole, ids: Entries::none() };
         put_even_if_empty(writer, &digest, &ids, id);
     }
-    put_announced(writer, &mut pending.announced, now);
+    put_announced(writer, &mut pending.announced, now, datagram);
 }
 
 fn put_announced(
     writer: &mut PacketWriter<'_>,
     announced: &mut alloc::vec::Vec<Waiting>,
     now: Instant,
+    datagram: &mut Datagram,
 ) {
     for urge in [Urge::Ask, Urge::Fetch, Urge::Pass, Urge::Tell] {
         let is_of = |waiting: &Waiting| match waiting.urge {
@@ -197,6 +203,8 @@ fn put_announced(
             hold_ms: u8::try_from(now.saturating_since(waiting.since).as_millis())
                 .unwrap_or(u8::MAX),
         });
+        let told = of_kind[..done].iter().filter(|waiting| waiting.urge != Urge::Confirm);
+        datagram.say(told.map(|waiting| Said::IHave(waiting.id)));
         let mut left = done;
         announced.retain(|waiting| {
             let is_done = left > 0 && is_of(waiting);

@@ -9,6 +9,7 @@
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `overlay`, `repair` | rumours along links, and what makes up for lost ones |
+//! | `plain` | rumours to members that take no part in the overlay |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
 //! | `plausibility` | which incarnations are believed |
@@ -27,6 +28,7 @@ mod outbox;
 mod overlay;
 mod packets;
 mod pause;
+mod plain;
 mod plausibility;
 mod reach;
 mod refutation;
@@ -70,7 +72,7 @@ use crate::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 
 use asks::Asks;
 pub use asks::{ASK_MEMBERS_MAX, ASK_TIMEOUT, ASKED_JOINS_MAX, Verdict};
-pub use compose::{Cause, Datagram};
+pub use compose::{Cause, Datagram, Said};
 use membership::Update;
 use outbox::{Intent, Outbox};
 use packets::RelayJob;
@@ -672,6 +674,13 @@ impl Node {
     #[must_use]
     pub fn broadcast_len_max(&self) -> usize {
         self.rumor_payload_max()
+    }
+
+    /// The plain memberlist members that this node brings rumours of channel 0 to, in the mode
+    /// `matching`, as of its last gossip tick: each has two such proxies, where there are two of ours.
+    pub fn stands_in_for(&self) -> impl Iterator<Item = &NodeName> {
+        let records = self.overlay.clients.iter().filter_map(|&client| self.table.get(client));
+        records.map(|record| &record.name)
     }
 
     /// What the last [`Output::Send`] carried and why: for traces.

@@ -17,14 +17,13 @@ use super::repair::Breadth;
 use super::{Leaving, Node};
 use crate::config::Mode;
 use crate::event::Fact;
-use crate::identity::Channel;
 use crate::member::{MemberId, Record};
 use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::trees::Trees;
-use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor, proxies};
+use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor};
 use crate::time::Instant;
 use crate::wire::control::{Announced, Branch, Control, Entries};
 
@@ -37,9 +36,6 @@ const SWAP_MARGIN: Duration = Duration::from_millis(10);
 
 /// What to wait for a payload that comes over a stream.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
-
-/// Most rumours that a plain member is brought whose proxy died.
-const BROUGHT_MAX: usize = 256;
 
 /// What a tree is given at least where no tick tells a measure.
 const PATIENCE_WITHOUT_TICK: Duration = Duration::from_millis(250);
@@ -99,6 +95,14 @@ impl Node {
         }
         course.known_by = course.known_by.or(self.overlay.take_unwanted(id));
         if let Some(missing) = self.overlay.missing.remove(id) {
+            for holder in missing.holders() {
+                let Some(link) = self.overlay.links.find(holder.addr) else { continue };
+                // It needs no copy, even if its link carries payloads from now on.
+                course.known_by.insert(link);
+                if holder.was_asked() {
+                    course.asked.insert(link);
+                }
+            }
             course.far_since = missing.far_since();
             let first = missing.first_near().map(|near| (near.addr, near.since));
             if let (Some((addr, since)), Some(_), false) = (first, came.link, came.off_tree) {
@@ -151,13 +155,18 @@ impl Node {
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         course.known_by.insert(link);
         let tree = course.tree;
-        if !has_trees || came.off_tree {
+        // Twice from the parent is the network's doing, or an answer to asking twice.
+        if !has_trees || came.off_tree || course.parent == Some(link) {
             return;
         }
         if course.off_tree {
             self.on_passed(id, link);
         } else {
-            self.prune(tree, link);
+            let late = course.late_parent(link);
+            if late.is_some() {
+                course.parent = Some(link);
+            }
+            self.prune(tree, late.unwrap_or(link));
         }
         self.confirm(id, tree, link);
     }
@@ -215,10 +224,6 @@ impl Node {
     pub(super) fn spread_along_links(&mut self, rumor: &Arc<Rumor>, from: Option<MemberId>) {
         let id = rumor.key.short();
         let Some(&course) = self.overlay.courses.get(id) else { return };
-        if self.params.gossip_interval.is_none() {
-            // No tick does it.
-            self.reconcile();
-        }
         let live = self.overlay_links();
         let targets = live.without(course.parent).minus(course.known_by);
         let fits = self.fits_datagram(rumor);
@@ -247,47 +252,6 @@ impl Node {
         for link in links.iter() {
             let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { continue };
             self.tell_now(addr, |pending| pending.unwanted.push(id));
-        }
-    }
-
-    /// Brings a bare message to the plain members that this node stands in for.
-    pub(super) fn bring_to_clients(&mut self, rumor: &Arc<Rumor>, except: Option<MemberId>) {
-        if rumor.channel != Channel::BARE || self.overlay.clients.is_empty() {
-            return;
-        }
-        if self.fits_datagram(rumor) {
-            let rumor = Arc::clone(rumor);
-            self.intend(Intent::Plain { rumor, except, next: 0 });
-            return;
-        }
-        let clients = self.overlay.clients.clone();
-        for client in clients.into_iter().filter(|&client| Some(client) != except) {
-            self.bring_by_stream(rumor, client);
-        }
-    }
-
-    /// A plain member takes over a stream what no datagram holds. Without room for streams it goes
-    /// without, as everybody does who is out of reach.
-    fn bring_by_stream(&mut self, rumor: &Rumor, client: MemberId) {
-        let sent = self.send_reliably(client, &rumor.payload);
-        self.stats.rumors_dropped += u64::from(sent.is_err());
-    }
-
-    /// Brings a plain member what came since it is one: whoever did so before may have been dead for a
-    /// while before anybody knew.
-    fn bring_recent(&mut self, client: MemberId) {
-        let Some(since) = self.table.get(client).map(|record| record.since) else { return };
-        let ids: Vec<ShortId> = self.overlay.courses.since(since).take(BROUGHT_MAX).collect();
-        for id in ids.into_iter().rev() {
-            let rumor = self.rumors.cached_short(id).map(Arc::clone);
-            let Some(rumor) = rumor.filter(|rumor| rumor.channel == Channel::BARE) else {
-                continue;
-            };
-            if self.fits_datagram(&rumor) {
-                self.intend(Intent::Supply { to: client, rumor, off_tree: false });
-            } else {
-                self.bring_by_stream(&rumor, client);
-            }
         }
     }
 
@@ -548,11 +512,7 @@ impl Node {
                 let addrs = floor::neighbors(&self.table, self.me);
                 self.overlay.set_floor(&addrs);
             }
-            let clients = proxies::clients(&self.table, self.me);
-            let before = core::mem::replace(&mut self.overlay.clients, clients.clone());
-            for client in clients.into_iter().filter(|client| !before.contains(client)) {
-                self.bring_recent(client);
-            }
+            self.follow_plain_members();
         }
         let live = self.overlay.links.live(&self.table, self.me);
         let ids: SmallVec<[LinkId; 8]> = self.overlay.links.iter().map(|(id, _)| id).collect();
@@ -563,8 +523,12 @@ impl Node {
                 continue;
             }
             link.silent = false;
+            let addr = link.addr;
             if up && link.kind == Kind::Static {
                 self.overlay.trees.welcome(id);
+            }
+            if up {
+                self.welcome_with_digest(addr);
             }
         }
         self.tell_isolation();

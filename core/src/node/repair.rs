@@ -100,6 +100,15 @@ impl Node {
         self.params.payload_cache_for * 3 / 4
     }
 
+    /// A neighbour that was out of reach may have missed all that can still be had.
+    pub(super) fn welcome_with_digest(&mut self, addr: SocketAddr) {
+        let Some(epidemic) = self.params.repair else { return };
+        let ids = self.ids_to_talk_about(Breadth::Whole, &[]);
+        if !ids.is_empty() {
+            self.digest(epidemic, Breadth::Whole, addr, ids);
+        }
+    }
+
     /// A neighbour hears of what it is not known to have.
     fn digest_to_neighbor(&mut self, epidemic: Epidemic, ids: &[ShortId]) -> Option<SocketAddr> {
         let live = self.overlay.links.live(&self.table, self.me);

@@ -72,7 +72,7 @@ impl Node {
         }
         self.stats.rumor_duplicates += 1;
         self.on_duplicate(arrival.key.short(), came);
-        if !self.params.rumor_mode.drops_duplicates() {
+        if !self.params.drops_duplicates() {
             let cached = self.rumors.cached(arrival.key).map(Arc::clone);
             if let Some(rumor) = cached.or_else(|| self.copy_rumor(arrival)) {
                 self.enqueue_rumor(rumor, 0);
@@ -175,6 +175,10 @@ impl Node {
             // Nobody to tell. Whoever comes later gets the application's state by push/pull.
             return;
         }
+        if self.has_overlay() && self.params.gossip_interval.is_none() {
+            // No tick does it.
+            self.reconcile();
+        }
         if self.has_trees() {
             self.spread_along_links(&rumor, from);
             return;
@@ -184,6 +188,7 @@ impl Node {
             self.stats.rumors_dropped += 1;
             return;
         }
+        self.bring_to_clients(&rumor, from);
         if self.params.rumor_mode != Mode::Matching || !self.params.immediate {
             self.enqueue_rumor(rumor, 0);
             return;

@@ -87,7 +87,7 @@ pub struct Stats {
     pub rumor_copies_piggybacked: u64,
     /// Copies sent to who asked for one along a link, streams included.
     pub rumor_copies_grafted: u64,
-    /// Copies sent to who asked for one elsewhere.
+    /// Copies sent to who asked for one elsewhere, and to plain members whose proxies had died.
     pub rumor_copies_pulled: u64,
     /// Datagrams of ids and wishes of the overlay.
     pub control_sent: u64,

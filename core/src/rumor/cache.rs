@@ -31,6 +31,11 @@ impl PayloadCache {
         (key.short() == id).then_some(rumor)
     }
 
+    /// In the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Rumor>> {
+        self.order.iter().filter_map(|(_, key)| self.get(*key))
+    }
+
     pub(super) fn insert(&mut self, now: Instant, rumor: &Arc<Rumor>) {
         self.forget_old(now);
         if rumor.payload.len() > self.bytes_max

@@ -27,6 +27,8 @@ pub(crate) struct Course {
     pub(crate) sent: LinkSet,
     /// The links whose other end is known to have it.
     pub(crate) known_by: LinkSet,
+    /// The links along which it was asked for.
+    pub(crate) asked: LinkSet,
     /// Contacts in vain, for the repair.
     pub(crate) contacts: u8,
     stage: Stage,
@@ -74,6 +76,7 @@ impl Course {
             far_since: None,
             sent: LinkSet::EMPTY,
             known_by: LinkSet::EMPTY,
+            asked: LinkSet::EMPTY,
             contacts: 0,
             stage: Stage::Done,
         }
@@ -85,6 +88,13 @@ impl Course {
     /// measure nothing.
     pub(crate) const fn is_first_try(&self) -> bool {
         matches!(self.stage, Stage::Sent { .. })
+    }
+
+    /// The link it came along, if that was so late that it had been asked for along `link`, which
+    /// would have brought it earlier.
+    pub(crate) fn late_parent(&self, link: LinkId) -> Option<LinkId> {
+        let is_late = |parent: &LinkId| !self.asked.contains(*parent);
+        self.parent.filter(is_late).filter(|_| self.asked.contains(link))
     }
 }
 
@@ -204,13 +214,8 @@ impl Courses {
         }
     }
 
-    /// The rumours that came after a time, newest first.
-    pub(crate) fn since(&self, then: Instant) -> impl Iterator<Item = ShortId> {
-        let young = move |id: &&ShortId| self.courses.get(id).is_some_and(|c| c.since >= then);
-        self.order.iter().rev().take_while(young).copied()
-    }
-
-    /// The `turn`-th part of them, newest first, of so many rumours; after the last part comes the first.
+    /// The `turn`-th part, of so many, of the rumours that came after a time, newest first; after the
+    /// last part comes the first.
     pub(crate) fn part_since(
         &self,
         then: Instant,
@@ -312,7 +317,7 @@ mod tests {
         }
         courses.cool(ShortId(2));
         assert!(courses.hot().eq([ShortId(1), ShortId(3)]));
-        assert!(courses.since(at(200)).eq([ShortId(3), ShortId(2)]));
+        assert!(courses.part_since(at(200), 0, 9).eq([ShortId(3), ShortId(2)]));
         let part = |turn| courses.part_since(at(100), turn, 2).collect::<Vec<_>>();
         assert_eq!(part(0), [ShortId(3), ShortId(2)]);
         assert_eq!((part(1), part(2)), (Vec::from([ShortId(1)]), part(0)));

@@ -39,6 +39,13 @@ pub(crate) struct Holder {
     asked: usize,
 }
 
+impl Holder {
+    /// Whether it was asked for the payload.
+    pub(crate) const fn was_asked(&self) -> bool {
+        self.asked > 0
+    }
+}
+
 /// A rumour that is missed.
 #[derive(Debug)]
 pub(crate) struct Missing {
@@ -67,6 +74,11 @@ pub(crate) struct Rumored {
 }
 
 impl Missing {
+    /// Who has it, as far as that was said.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter()
+    }
+
     /// Who of the neighbours had it first.
     pub(crate) fn first_near(&self) -> Option<&Holder> {
         let near = self.holders.iter().filter(|holder| holder.distance == Distance::Near);

@@ -293,7 +293,7 @@ impl Rumors {
 
     /// Notes a rumour that came; `true` the first time. A rumour of channel 0 may come in our
     /// envelope and also bare, passed on by a plain peer: whichever comes first is the rumour. Two
-    /// numbered ones of equal content stay two.
+    /// numbered ones of equal content stay two: what came bare is the first of them.
     pub(crate) fn observe_in_either_form(&mut self, now: Instant, arrival: &Arrival<'_>) -> bool {
         if !self.observe(now, arrival.key) {
             return false;
@@ -302,7 +302,7 @@ impl Rumors {
             Source::Numbered { .. } if arrival.channel == Channel::BARE => {
                 let content = content_key(arrival.payload);
                 self.observe(now, content);
-                !self.seen.contains(came_bare(content))
+                !self.seen.forget(came_bare(content))
             }
             Source::Numbered { .. } => true,
             Source::Content => self.observe(now, came_bare(arrival.key)),
@@ -317,6 +317,11 @@ impl Rumors {
     /// The payload cache's copy of a rumour, by the short form of its id.
     pub(crate) fn cached_short(&self, id: ShortId) -> Option<&Arc<Rumor>> {
         self.cache.get_short(id)
+    }
+
+    /// The payload cache's rumours in the order in which they came.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Arc<Rumor>> {
+        self.cache.iter()
     }
 
     /// Whether a rumour with this short id has come by.

@@ -12,6 +12,7 @@ use super::controls::Controls;
 use super::course::Courses;
 use super::links::{LinkSet, Links};
 use super::missing::{MissingRumors, Patience};
+use super::proxies::Proxies;
 use super::trees::Trees;
 use crate::config::Params;
 use crate::member::MemberId;
@@ -41,6 +42,7 @@ pub(crate) struct Overlay {
     pub(crate) missing: MissingRumors,
     pub(crate) patience: Patience,
     pub(crate) controls: Controls,
+    pub(crate) proxies: Proxies,
     /// The plain members that this node brings rumours to.
     pub(crate) clients: Vec<MemberId>,
     /// The table that `links` and `clients` follow.
@@ -73,6 +75,7 @@ impl Overlay {
             missing: MissingRumors::default(),
             patience: Patience::default(),
             controls: Controls::default(),
+            proxies: Proxies::default(),
             clients: Vec::new(),
             follows: None,
             told: SmallVec::new(),
@@ -164,5 +167,6 @@ impl Overlay {
         self.courses.check();
         self.missing.check();
         self.controls.check();
+        self.proxies.check();
     }
 }

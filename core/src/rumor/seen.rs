@@ -47,6 +47,16 @@ impl SeenCache {
         true
     }
 
+    /// Forgets an id; `true` if it was known.
+    pub(super) fn forget(&mut self, key: RumorKey) -> bool {
+        let hash = hash_of(&self.hash, key.short());
+        [&mut self.young, &mut self.old].into_iter().any(|ids| {
+            let Ok(entry) = ids.find_entry(hash, |&other| other == key) else { return false };
+            entry.remove();
+            true
+        })
+    }
+
     pub(super) fn contains(&self, key: RumorKey) -> bool {
         self.find(key.short(), |other| other == key)
     }
@@ -81,6 +91,8 @@ mod tests {
         assert!(cache.observe(Instant::ZERO, RumorKey(1)));
         assert!(!cache.observe(Instant::ZERO, RumorKey(1)));
         assert!(cache.observe(Instant::ZERO, RumorKey(2)));
+        assert!(cache.forget(RumorKey(1)) && !cache.forget(RumorKey(1)));
+        assert!(cache.contains(RumorKey(2)) && cache.observe(Instant::ZERO, RumorKey(1)));
     }
 
     #[test]

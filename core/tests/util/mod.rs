@@ -66,6 +66,7 @@ pub struct Sent {
     pub bytes: Vec<u8>,
     pub copies: u32,
     pub cause: rumormill::Cause,
+    pub said: Vec<rumormill::Said>,
 }
 
 pub struct Cluster {
@@ -521,7 +522,7 @@ impl Cluster {
                 Output::Send { to, len } => {
                     let datagram = node.last_datagram();
                     let copies = datagram.rumors().iter().map(|&(_, copies)| copies).sum();
-                    let cause = datagram.cause;
+                    let (cause, said) = (datagram.cause, datagram.said().to_vec());
                     assert!(len <= node.params().packet_size_max(), "no datagram over the limit");
                     let bytes = buf[..len].to_vec();
                     self.sent.push(Sent {
@@ -531,6 +532,7 @@ impl Cluster {
                         bytes: bytes.clone(),
                         copies,
                         cause,
+                        said,
                     });
                     self.send(index, to, bytes);
                 }

@@ -53,6 +53,7 @@ struct Defaults {
     packet_size_max: Option<u32>,
     probe_interval_ms: Option<u32>,
     push_pull_interval_ms: Option<u32>,
+    dedup: Option<bool>,
     immediate: Option<bool>,
     prune: Option<bool>,
     repair: Option<bool>,
@@ -132,6 +133,7 @@ impl Defaults {
             probe_interval_ms: self.probe_interval_ms,
             push_pull_interval_ms: self.push_pull_interval_ms,
             phase: None,
+            dedup: self.dedup,
             immediate: self.immediate,
             prune: self.prune,
             repair: self.repair,
@@ -185,6 +187,7 @@ piggyback = false
 packet_size_max = 3500
 probe_interval_ms = 10_000
 push_pull_interval_ms = 0
+dedup = false
 immediate = true
 prune = false
 repair = true
@@ -224,6 +227,7 @@ bind = "0.0.0.0:1"
                 probe_interval_ms: Some(10_000),
                 push_pull_interval_ms: Some(0),
                 phase: None,
+                dedup: Some(false),
                 immediate: Some(true),
                 prune: Some(false),
                 repair: Some(true),

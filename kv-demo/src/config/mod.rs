@@ -130,6 +130,9 @@ pub struct Overrides {
     pub push_pull_interval_ms: Option<u32>,
     /// When periodic actions begin; files do not say.
     pub phase: Option<Phase>,
+    /// All modes but matching: whether a copy of what is known is dropped rather than queued again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<bool>,
     /// Mode matching: whether rumours are forwarded the moment they arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immediate: Option<bool>,
@@ -157,6 +160,7 @@ impl Overrides {
             ("--retransmit", self.retransmit_mult.map(number)),
             ("--piggyback", self.piggyback.map(switch)),
             ("--phase", self.phase.map(|phase| phase.name().to_owned())),
+            ("--dedup", self.dedup.map(switch)),
             ("--immediate", self.immediate.map(switch)),
             ("--prune", self.prune.map(switch)),
             ("--repair", self.repair.map(switch)),

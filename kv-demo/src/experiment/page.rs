@@ -23,7 +23,7 @@ pub fn write_page(out: &Path, results: &Results, file: &Path) -> Result<(), Expe
     for figures in page::runs_to_show(results) {
         if let Some((file, dir)) = runs.iter().find(|(file, _)| page::is_of(figures, &file.run)) {
             let graph = read_graph(out, &file.run)?;
-            shown.extend(show(figures, file, dir, &graph)?);
+            shown.extend(show(figures, file, dir, graph)?);
         }
     }
     report::write_file(file, &page::render(results, &shown)?)?;
@@ -35,17 +35,17 @@ fn show<'a>(
     figures: &'a RunFigures,
     file: &RunFile,
     dir: &Path,
-    graph: &Graph,
+    graph: Graph,
 ) -> Result<Option<Shown<'a>>, ExperimentError> {
     let traces = run::read_traces(dir, file).map_err(of(dir))?;
     if traces.len() < file.run.nodes as usize && run::is_finished(dir) {
         return Ok(None);
     }
-    let scene = run::scene(file, Some(graph));
+    let scene = run::scene(file, Some(&graph));
     let history = history_of(&file.run, &scene, &traces, figures.delivery.message)
         .map_err(|error| RunError::Metrics { dir: dir.to_owned(), error })
         .map_err(of(dir))?;
-    Ok(Some(Shown { figures, history, links: graph.edges() }))
+    Ok(Some(Shown { figures, history, graph }))
 }
 
 /// Says which run an error is about.

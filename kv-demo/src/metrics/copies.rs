@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::story::Story;
 use super::{Run, after};
-use crate::trace::Why;
+use crate::trace::{CopyKind, Why};
 
 /// Copies of the run's rumour, by what made a node send them. Saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,17 +28,11 @@ impl Copies {
     }
 
     fn add(&mut self, why: Why, copies: u64) {
-        let count = match why {
-            Why::Tick => &mut self.tick,
-            Why::Now => &mut self.immediate,
-            Why::Repair => &mut self.repaired,
-            Why::Probe
-            | Why::Ack
-            | Why::Nack
-            | Why::Ask
-            | Why::Relay
-            | Why::Control
-            | Why::Other => &mut self.piggybacked,
+        let count = match why.kind() {
+            CopyKind::Tick => &mut self.tick,
+            CopyKind::Immediate => &mut self.immediate,
+            CopyKind::Piggyback => &mut self.piggybacked,
+            CopyKind::Repair => &mut self.repaired,
         };
         *count = count.saturating_add(copies);
     }

@@ -35,7 +35,7 @@ use crate::topology::Topology;
 use crate::trace::{RumorTag, Trace, TraceFormat};
 
 pub use delivery::Delivery;
-pub use history::{History, Receipt, Sent, history, history_of};
+pub use history::{Down, History, Receipt, Sent, Told, history, history_of};
 pub use scene::{Outage, Scene};
 
 use copies::Load;

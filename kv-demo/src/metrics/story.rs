@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use super::{Creation, MetricsError, Scene};
-use crate::trace::{Event, RumorTag, Trace, TraceFormat, Why};
+use crate::trace::{Event, RumorTag, Saying, Trace, TraceFormat, Why};
 
 /// Everything about one rumour.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(super) struct Story {
     pub(super) firsts: Vec<(usize, First)>,
     /// Datagrams that carried it, each with the index of its sender's trace, ascending.
     pub(super) sent: Vec<(usize, Sent)>,
+    /// What was said of it, each with the index of its speaker's trace, ascending.
+    pub(super) told: Vec<(usize, Told)>,
 }
 
 /// A node's earliest receipt, by its own clock.
@@ -35,10 +37,19 @@ pub(super) struct Sent {
     pub(super) copies: u64,
 }
 
+/// Something that was said of the rumour, or of a link while the rumour was the latest one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) t: u64,
+    pub(super) to: SocketAddr,
+    pub(super) saying: Saying,
+}
+
 /// The stories of a run's measured rumours, in the order of their creation.
 pub(super) fn tell(scene: &Scene<'_>, traces: &[Trace]) -> Result<Vec<Story>, MetricsError> {
     let creations = creations(scene, traces)?;
-    let story = |creation| Story { creation, firsts: Vec::new(), sent: Vec::new() };
+    let story =
+        |creation| Story { creation, firsts: Vec::new(), sent: Vec::new(), told: Vec::new() };
     let mut stories: Vec<Story> = creations.into_iter().map(story).collect();
     let by_tag: BTreeMap<RumorTag, usize> =
         stories.iter().enumerate().map(|(index, story)| (story.creation.tag, index)).collect();
@@ -58,11 +69,28 @@ pub(super) fn tell(scene: &Scene<'_>, traces: &[Trace]) -> Result<Vec<Story>, Me
                         stories[index].sent.push((node, Sent { copies, ..sent }));
                     }
                 }
+                Event::Tell { t, to, said } => {
+                    for (saying, tag) in said {
+                        let index = match tag {
+                            Some(tag) => by_tag.get(tag).copied(),
+                            None => latest(&stories, *t),
+                        };
+                        if let Some(index) = index {
+                            let told = Told { t: *t, to: *to, saying: *saying };
+                            stories[index].told.push((node, told));
+                        }
+                    }
+                }
                 _ => {}
             }
         }
     }
     Ok(stories)
+}
+
+/// The last story that has begun by then.
+fn latest(stories: &[Story], t: u64) -> Option<usize> {
+    stories.partition_point(|story| story.creation.t <= t).checked_sub(1)
 }
 
 impl Story {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::topology::Graph;
-use crate::trace::{Event, Why};
+use crate::trace::{Event, Saying, Why};
 use core::net::SocketAddr;
 use proptest::prelude::*;
 
@@ -109,6 +109,53 @@ fn a_history_has_what_happened_in_the_order_of_time() {
             Sent { t_ns: ms(13), from: 2, to: None, why: Why::Ack, copies: 1 },
         ]
     );
+}
+
+#[test]
+fn a_history_has_what_was_said_of_the_rumour_and_who_was_down() {
+    let tell = |t_ms: u64, to: u16, said: &[(Saying, Option<RumorTag>)]| Event::Tell {
+        t: T0 + t_ms * NS_PER_MS,
+        to: address(to),
+        said: said.to_vec(),
+    };
+    let traces = [
+        trace(1, vec![create_of(0), create_of(1), tell(1_002, 2, &[(Saying::Prune, None)])]),
+        trace(
+            2,
+            vec![
+                tell(7, 1, &[(Saying::Graft, Some(tag_of(0))), (Saying::Prune, None)]),
+                tell(1_003, 1, &[(Saying::IHave, Some(tag_of(0))), (Saying::Pull, Some(OTHER))]),
+                tell(1_001, 9, &[(Saying::IHave, Some(tag_of(1)))]),
+            ],
+        ),
+    ];
+    let at = |ms: u64| T0 + ms * NS_PER_MS;
+    let outages = [
+        Outage { node: 4, from_ns: at(1_500), until_ns: Some(at(1_700)) },
+        Outage { node: 2, from_ns: at(998), until_ns: None },
+        Outage { node: 3, from_ns: at(100), until_ns: Some(at(999)) },
+    ];
+    let scene = Scene { messages: 2, outages: &outages, ..Scene::default() };
+    let history = |message| history_of(&run(4), &scene, &traces, message).unwrap();
+    let told = |t_ms: u64, from, to, saying| Told { t_ns: t_ms * NS_PER_MS, from, to, saying };
+    assert_eq!(
+        history(0).told,
+        [
+            told(7, 1, Some(0), Saying::Graft),
+            told(7, 1, Some(0), Saying::Prune),
+            told(1_003, 1, Some(0), Saying::IHave),
+        ]
+    );
+    assert_eq!(
+        history(1).told,
+        [told(1, 1, None, Saying::IHave), told(2, 0, Some(1), Saying::Prune)]
+    );
+    let down = |place, from_ms: i64, until_ms: Option<i64>| Down {
+        place,
+        from_ns: from_ms * 1_000_000,
+        until_ns: until_ms.map(|ms| ms * 1_000_000),
+    };
+    assert_eq!(history(1).outages, [down(1, -2, None), down(3, 500, Some(700))]);
 }
 
 #[test]

@@ -6,11 +6,16 @@
 //! as they are; the script gets its data as JSON in an element of its own.
 //!
 //! Of the repeats of a mode the page shows the run of [`median_run`], which is the one that the
-//! plots show too. What a page can hold is limited, and what a limit left out is told on the page.
+//! plots show too; where nodes are killed, the median of the first messages after that, for later ones
+//! find everything mended. What a page can hold is limited, and what a limit left out is told on the page.
 
 mod below;
+mod cuts;
 mod layout;
+mod links;
 mod replay;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -19,10 +24,11 @@ use crate::plot::{PlotError, SPREAD_LINEAR_MAX};
 use crate::report::Results;
 use crate::report::table::{Section, sections};
 use crate::summary::{GroupSummary, median_run};
-use crate::topology::Topology;
+use crate::topology::{Graph, Topology};
 
 use layout::Layout;
-use replay::{Limits, Replay};
+use links::USES;
+use replay::{Among, KINDS, Limits, Replay};
 
 /// Nodes of a network that is drawn, at most: more would not be told apart on a screen. Of a larger
 /// one the page has the table and the plots.
@@ -35,6 +41,10 @@ pub const NODES_TOTAL_MAX: u32 = 16_384;
 /// Datagrams that are drawn, at most, shared evenly by the runs. Those that infected a node are
 /// always drawn and count in; then the earliest are.
 pub const FLIGHTS_MAX: usize = 60_000;
+
+/// Links that are told apart by what they did, at most, shared evenly by the runs. Those that carried
+/// payloads come first.
+pub const LINKS_MAX: usize = 40_000;
 
 /// Bytes of a page without its plots, at most: what the limits above come to, with some room.
 pub const LEN_MAX: usize = 3_500_000;
@@ -53,8 +63,8 @@ pub struct Shown<'a> {
     pub figures: &'a RunFigures,
     /// What happened.
     pub history: History,
-    /// The links of its graph, as pairs of nodes.
-    pub links: Vec<(usize, usize)>,
+    /// Its graph.
+    pub graph: Graph,
 }
 
 /// The runs that a page of `results` replays, in the order of the table.
@@ -67,7 +77,7 @@ pub fn runs_to_show(results: &Results) -> Vec<&RunFigures> {
         // The first group that does not fit ends it: a later, smaller one would look like a choice.
         let Some(left) = nodes_left.checked_sub(group.nodes) else { break };
         nodes_left = left;
-        runs.extend(median_run(repeats_of(group, results)));
+        runs.extend(median_run(candidates(group, results)));
     }
     runs
 }
@@ -91,7 +101,7 @@ pub fn render(results: &Results, shown: &[Shown<'_>]) -> Result<String, PlotErro
         .iter()
         .filter_map(|section| Network::of(section, results, shown))
         .collect();
-    let film = Film { networks, log_above: SPREAD_LINEAR_MAX };
+    let film = Film { networks, log_above: SPREAD_LINEAR_MAX, kinds: KINDS, uses: USES };
     let data = serde_json::to_string(&film).expect("lists and names have no keys of their own");
     Ok(fill(
         HTML,
@@ -112,6 +122,10 @@ struct Film {
     networks: Vec<Network>,
     /// Slowest over fastest mode above which time is logarithmic unless told otherwise.
     log_above: f64,
+    /// What flights are told apart by.
+    kinds: [&'static str; KINDS.len()],
+    /// What links are told apart by.
+    uses: [&'static str; USES.len()],
 }
 
 /// A topology, and a run of each mode on it.
@@ -141,12 +155,15 @@ impl Network {
                 Some((*group, shown.iter().find(|run| group.sums_up(run.figures))?))
             })
             .collect();
-        let (_, Shown { figures, links, .. }) = runs.first()?;
+        let (_, Shown { figures, graph, .. }) = runs.first()?;
         let end_us = end_us(&runs);
-        let limits = Limits { end_us, flights_max: FLIGHTS_MAX / shown.len() };
+        let limits = Limits {
+            end_us,
+            flights_max: FLIGHTS_MAX / shown.len(),
+            links_max: LINKS_MAX / shown.len(),
+        };
         let replay = |(group, shown): &(&GroupSummary, &Shown<'_>)| {
-            let repeats = repeats_of(group, results).count();
-            Replay::new(title(group, section), shown.figures, repeats, &shown.history, limits)
+            Replay::new(title(group, section), shown, among(group, results), limits)
         };
         let Layout { width, height, radius, places } =
             Layout::new(figures.topology, figures.nodes as usize);
@@ -157,7 +174,7 @@ impl Network {
             height: tenths(height),
             radius: tenths(radius),
             places: places.iter().flat_map(|place| [tenths(place.x), tenths(place.y)]).collect(),
-            links: links.iter().flat_map(|&(a, b)| [a, b]).collect(),
+            links: graph.edges().iter().flat_map(|&(a, b)| [a, b]).collect(),
             end: end_us,
             runs: runs.iter().map(replay).collect(),
         })
@@ -165,7 +182,7 @@ impl Network {
 }
 
 fn end_us(runs: &[(&GroupSummary, &Shown<'_>)]) -> i64 {
-    let last = replay::last_receipt_us(runs.iter().map(|(_, shown)| &shown.history));
+    let last = replay::last_us(runs.iter().map(|(_, shown)| &shown.history));
     // Nobody received anything: then the copies that were sent in vain are what can be seen.
     let window_ms = runs.iter().map(|(_, shown)| shown.figures.window_ms).max().unwrap_or(1);
     let last = last.unwrap_or_else(|| i64::try_from(window_ms).unwrap_or(i64::MAX / 1_000) * 1_000);
@@ -195,6 +212,22 @@ fn repeats_of<'a>(
     results: &'a Results,
 ) -> impl Iterator<Item = &'a RunFigures> {
     results.runs.iter().filter(|run| group.sums_up(run))
+}
+
+/// The runs of which one is shown.
+fn candidates<'a>(
+    group: &GroupSummary,
+    results: &'a Results,
+) -> impl Iterator<Item = &'a RunFigures> {
+    let kills = results.header.conditions.is_some_and(|conditions| conditions.kill.is_some());
+    repeats_of(group, results).filter(move |run| !kills || run.delivery.message == 0)
+}
+
+fn among(group: &GroupSummary, results: &Results) -> Among {
+    let count = |number: fn(&RunFigures) -> u32| {
+        repeats_of(group, results).map(number).collect::<BTreeSet<u32>>().len()
+    };
+    Among { repeats: count(|run| run.repeat), messages: count(|run| run.delivery.message) }
 }
 
 /// Which networks are not replayed, as a paragraph; empty when all are.

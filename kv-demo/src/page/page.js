@@ -3,9 +3,13 @@
 // that playing, dragging and jumping show the same.
 (() => {
   const UNKNOWN = -1;
+  // In the place of a flight's time: it arrived nowhere.
+  const LOST = -2;
   const RECEIPT_LEN = 4;
   const FLIGHT_LEN = 6;
   const REST_LEN = 3;
+  const LINK_LEN = 3;
+  const OUTAGE_LEN = 3;
   // Share of the timeline for which a copy's tail, and the wave around a new receiver, can be seen.
   const GLOW = 0.025;
   // On a logarithmic clock time is linear up to this part of the earliest receipt.
@@ -16,14 +20,21 @@
   const FULL_LINKS_MAX = 400;
   // Radius of a node from which on lines have their full width.
   const FULL_RADIUS = 7;
+  // Half of the width of a mark on a node, in the drawing's units, at least.
+  const MARK_MIN = 3.5;
   // Names of a way that a tooltip has room for.
   const WAY_NAMES_MAX = 12;
+  // Names of neighbours of each kind that a tooltip has room for.
+  const NEIGHBOURS_MAX = 6;
+  // Between two nodes' rims, in the drawing's units, from which on a straight line between them shows
+  // its dashes, and a mark on it its direction.
+  const GAP_MIN = 12;
   // Seconds between two frames for readers who asked for less motion.
   const CALM_FRAME = 0.4;
-  const KINDS = ["tick", "now", "ride"];
   const SVG = "http://www.w3.org/2000/svg";
 
   const film = JSON.parse(document.getElementById("data").textContent);
+  const KINDS = film.kinds;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const at = (id) => document.getElementById(id);
@@ -56,6 +67,16 @@
     return String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
   }
 
+  function ordinal(number) {
+    const tail = number % 100;
+    const suffix = tail > 10 && tail < 14 ? "th" : ["th", "st", "nd", "rd"][number % 10] ?? "th";
+    return `${grouped(number)}${suffix}`;
+  }
+
+  function counted(number, one, many) {
+    return `${grouped(number)}\u00a0${number === 1 ? one : many}`;
+  }
+
   // How many of the ascending `values` are at most `limit`.
   function countUpTo(values, limit) {
     let low = 0;
@@ -74,12 +95,17 @@
       this.title = packed.title;
       this.mode = packed.mode;
       this.repeat = packed.repeat;
+      this.message = packed.message;
       this.drawn = packed.drawn;
+      this.told = packed.told;
+      this.unreached = packed.unreached;
       this.creator = packed.creator;
       this.flightTime = packed.flight_us;
       this.names = Array.from({ length: nodes }, (_, node) => packed.names[node] ?? `Node${node + 1}`);
       this.readReceipts(packed.receipts, nodes);
       this.readFlights(packed.flights);
+      this.readLinks(packed.links, nodes);
+      this.readOutages(packed.outages, packed.cuts);
       this.rest = [];
       for (let i = 0; i < packed.rest.length; i += REST_LEN) {
         const [time, datagrams, copies] = packed.rest.slice(i, i + REST_LEN);
@@ -93,7 +119,7 @@
       this.receiptOf = new Array(nodes).fill(null);
       for (let i = 0; i < numbers.length; i += RECEIPT_LEN) {
         const [node, time, from, hop] = numbers.slice(i, i + RECEIPT_LEN);
-        const receipt = { node, time, from, hop };
+        const receipt = { node, time, from, hop, place: this.receipts.length + 2 };
         this.receipts.push(receipt);
         this.receiptOf[node] = receipt;
       }
@@ -102,19 +128,74 @@
 
     readFlights(numbers) {
       this.flights = [];
-      this.copiesBy = [];
+      this.flightInto = new Map();
+      // What had left after each flight: datagrams with copies, copies, ids and requests.
+      this.sums = [];
       let time = 0;
-      let copiesBy = 0;
+      let sum = { datagrams: 0, copies: 0, ids: 0, wish: 0 };
       for (let i = 0; i < numbers.length; i += FLIGHT_LEN) {
-        const [wait, from, to, kind, copies, travel] = numbers.slice(i, i + FLIGHT_LEN);
+        const [wait, from, to, place, copies, travel] = numbers.slice(i, i + FLIGHT_LEN);
         time += wait;
-        copiesBy += copies;
-        const infects = travel !== UNKNOWN;
-        const lands = time + (infects ? travel : this.flightTime);
-        this.flights.push({ time, from, to, kind, infects, lands });
-        this.copiesBy.push(copiesBy);
+        const kind = KINDS[place];
+        const infects = travel >= 0;
+        const flight = { time, from, to, kind, copies, infects, isLost: travel === LOST };
+        flight.lands = time + (infects ? travel : this.flightTime);
+        this.flights.push(flight);
+        if (infects) this.flightInto.set(to, flight);
+        sum = { ...sum, datagrams: sum.datagrams + (copies > 0 ? 1 : 0), copies: sum.copies + copies };
+        if (kind in sum) sum[kind]++;
+        this.sums.push(sum);
       }
       this.flightTimes = this.flights.map((flight) => flight.time);
+    }
+
+    readLinks({ numbers, all }, nodes) {
+      this.linksInAll = all;
+      this.links = [];
+      this.linksOf = Array.from({ length: nodes }, () => []);
+      for (let i = 0; i < numbers.length; i += LINK_LEN) {
+        const [a, b, use] = numbers.slice(i, i + LINK_LEN);
+        const link = { a, b, use: film.uses[use] };
+        this.links.push(link);
+        for (const end of [a, b]) this.linksOf[end].push(link);
+      }
+      // Whether this run's links are told apart at all.
+      this.tellsLinks = this.links.length > 0;
+    }
+
+    readOutages(numbers, cuts) {
+      this.outages = [];
+      for (let i = 0; i < numbers.length; i += OUTAGE_LEN) {
+        const [node, from, until] = numbers.slice(i, i + OUTAGE_LEN);
+        this.outages.push({ node, from, until: until === UNKNOWN ? Infinity : until });
+      }
+      this.cuts = cuts.map(({ at, parts, off, by }) => {
+        const nodes = new Set();
+        for (let i = 0; i < off.length; i += 2) for (let node = off[i]; node <= off[i + 1]; node++) nodes.add(node);
+        return { at, parts, off: nodes, by: new Set(by) };
+      });
+      // When somebody dies or comes back.
+      const edges = this.outages.flatMap(({ from, until }) => [from, until]);
+      this.turningPoints = [...edges, ...this.cuts.map((cut) => cut.at)].sort((a, b) => a - b);
+    }
+
+    outageOf(node, time) {
+      return this.outages.find((outage) => outage.node === node && outage.from <= time && time < outage.until);
+    }
+
+    downAt(time) {
+      const down = this.outages.filter(({ from, until }) => from <= time && time < until);
+      return new Set(down.map((outage) => outage.node));
+    }
+
+    cutAt(time) {
+      return this.cuts.findLast((cut) => cut.at <= time) ?? { parts: 1, off: new Set(), by: new Set() };
+    }
+
+    // The last request of a node that the sender of its copy heard before.
+    wishFor({ node, from, time }) {
+      const isIt = (flight) => flight.kind === "wish" && flight.from === node && flight.to === from;
+      return this.flights.findLast((flight) => isIt(flight) && flight.time <= time) ?? null;
     }
 
     get last() {
@@ -126,8 +207,8 @@
       const flights = countUpTo(this.flightTimes, time);
       const steps = countUpTo(this.restTimes, time);
       const rest = steps > 0 ? this.rest[steps - 1] : { datagrams: 0, copies: 0 };
-      const copies = flights > 0 ? this.copiesBy[flights - 1] : 0;
-      return { datagrams: flights + rest.datagrams, copies: copies + rest.copies };
+      const sum = flights > 0 ? this.sums[flights - 1] : { datagrams: 0, copies: 0, ids: 0, wish: 0 };
+      return { ...sum, datagrams: sum.datagrams + rest.datagrams, copies: sum.copies + rest.copies };
     }
 
     // The nodes from `node` back to the creator, as far as the trace tells.
@@ -184,6 +265,36 @@
     return shape === "bus" ? Math.max(over, Math.min(length * 0.5, 110)) : Math.max(over, Math.min(length * 0.1, 26));
   }
 
+  // The shape of a head that flies along the x axis: of copies a closed one, of words a small open one.
+  const HEADS = {
+    tick: (context, size) => context.arc(0, 0, size, 0, 2 * Math.PI),
+    now: (context, size) => polygon(context, [[size, 0], [-size, size], [-size, -size]]),
+    ride: (context, size) => context.rect(-size, -size, 2 * size, 2 * size),
+    repair: (context, size) => polygon(context, [[1.5 * size, 0], [0, 1.2 * size], [-1.5 * size, 0], [0, -1.2 * size]]),
+    ids: (context, size) => context.arc(0, 0, 0.7 * size, 0, 2 * Math.PI),
+    wish: (context, size) => line(context, [[-size, -size], [size, 0], [-size, size]]),
+    control: (context, size) => line(context, [[0, -1.3 * size], [0, 1.3 * size]]),
+    lost: (context, size) => {
+      line(context, [[-size, -size], [size, size]]);
+      line(context, [[-size, size], [size, -size]]);
+    },
+  };
+  const OPEN_HEADS = ["wish", "control", "lost"];
+  const TRAILS = { ride: [3, 3], ids: [1, 3], wish: [6, 3], control: [6, 2, 1, 2] };
+
+  function line(context, points) {
+    points.forEach(([x, y], i) => (i === 0 ? context.moveTo(x, y) : context.lineTo(x, y)));
+  }
+
+  function polygon(context, points) {
+    line(context, points);
+    context.closePath();
+  }
+
+  function curve({ from, over, to }) {
+    return `M${from.x} ${from.y}Q${over.x} ${over.y} ${to.x} ${to.y}`;
+  }
+
   // A network's drawing with one run on it.
   class Panel {
     constructor(network, run) {
@@ -191,6 +302,8 @@
       this.run = run;
       this.nodes = network.places.length / 2;
       this.shown = 0;
+      // How many turning points of the run have passed: none yet, not even those before its creation.
+      this.turned = -1;
       const digits = String(this.nodes).length;
       this.letters = Math.min(network.radius * 1.08, (network.radius * 2.7) / digits, 13);
       this.fine = Math.min(1, Math.max(0.25, network.radius / FULL_RADIUS));
@@ -226,19 +339,74 @@
       const top = element("div", { class: "top" }, title, this.state);
       const note = element("p", { class: "note" }, this.note());
       const attributes = { class: `panel ${this.run.mode}`, "data-mode": this.run.mode, "data-nodes": this.nodes };
+      if (this.run.tellsLinks) attributes["data-tells"] = "links";
       return element("section", attributes, top, this.stage, note);
     }
 
+    // Links below, the rumour's way upon them.
     buildLinks(box) {
+      const uses = ["idle", ...film.uses, "lost"];
+      this.linkPaths = new Map(uses.map((use) => [use, drawn("path", { class: `link ${use}` })]));
+      this.twigPaths = ["twig edge", "twig", "twig asked"].map((name) => drawn("path", { class: name }));
       const { links } = this.network;
-      let path = "";
+      const used = new Set(this.run.links.map(({ a, b }) => a * this.nodes + b));
+      this.links = [...this.run.links];
       for (let i = 0; i < links.length; i += 2) {
-        const [a, b] = [this.place(links[i]), this.place(links[i + 1])];
-        path += `M${a.x} ${a.y}L${b.x} ${b.y}`;
+        const [a, b] = [links[i], links[i + 1]];
+        if (!used.has(a * this.nodes + b)) this.links.push({ a, b, use: "idle" });
       }
-      const opacity = Math.min(1, (2 * FULL_LINKS_MAX) / links.length);
-      const lines = drawn("path", { class: "links", d: path, "stroke-opacity": opacity });
-      return drawn("svg", { ...box, "aria-hidden": "true" }, lines);
+      this.listed = new Set();
+      for (const { a, b, use } of this.links) if (!use.startsWith("floor")) this.listed.add(a * this.nodes + b);
+      this.twigs = this.run.tellsLinks ? this.run.receipts.map((receipt) => this.twig(receipt)) : [];
+      const attributes = { ...box, "aria-hidden": "true", style: `--fine: ${this.fine}` };
+      return drawn("svg", attributes, ...this.linkPaths.values(), ...this.twigPaths);
+    }
+
+    // Where a link is drawn: the same for both directions.
+    linkWay(one, other) {
+      const [from, to] = [Math.min(one, other), Math.max(one, other)];
+      const [a, b] = [this.place(from), this.place(to)];
+      const gap = Math.hypot(b.x - a.x, b.y - a.y) - 2 * this.network.radius;
+      const isStraight = this.listed.has(from * this.nodes + to) && (gap >= GAP_MIN || !this.run.tellsLinks);
+      if (!isStraight) return this.wayOf({ from, to }, 0, 1);
+      return { from: a, over: { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 }, to: b };
+    }
+
+    // A piece of the rumour's way: a link, and a mark upon it that points to who received.
+    twig({ node, from }) {
+      if (from === UNKNOWN) return { path: "", isAsked: false };
+      const way = this.linkWay(from, node);
+      const middle = { x: (way.from.x + 2 * way.over.x + way.to.x) / 4, y: (way.from.y + 2 * way.over.y + way.to.y) / 4 };
+      const turn = from < node ? 1 : -1;
+      const length = Math.hypot(way.to.x - way.from.x, way.to.y - way.from.y) || 1;
+      const [dx, dy] = [(turn * (way.to.x - way.from.x)) / length, (turn * (way.to.y - way.from.y)) / length];
+      const size = Math.min(6, length / 4, this.network.radius * 0.7);
+      const tip = `${middle.x + size * dx} ${middle.y + size * dy}`;
+      const wing = (side) => `${middle.x - size * (dx - side * dy)} ${middle.y - size * (dy + side * dx)}`;
+      const mark = size < 2 ? "" : `M${wing(1)}L${tip}L${wing(-1)}`;
+      return { path: curve(way) + mark, isAsked: this.run.flightInto.get(node)?.kind === "repair" };
+    }
+
+    // Each link as what it did, or as lost while one of its ends is down.
+    drawLinks(down) {
+      const paths = new Map([...this.linkPaths.keys()].map((use) => [use, []]));
+      for (const { a, b, use } of this.links) {
+        paths.get(down.has(a) || down.has(b) ? "lost" : use).push(curve(this.linkWay(a, b)));
+      }
+      for (const [use, path] of this.linkPaths) {
+        const parts = paths.get(use);
+        path.setAttribute("d", parts.join(""));
+        path.setAttribute("stroke-opacity", Math.max(0.12, Math.min(1, FULL_LINKS_MAX / parts.length)));
+      }
+    }
+
+    drawTwigs() {
+      const grown = this.twigs.slice(0, this.shown);
+      const path = (twigs) => twigs.map((twig) => twig.path).join("");
+      const [edge, pushed, asked] = this.twigPaths;
+      edge.setAttribute("d", path(grown));
+      pushed.setAttribute("d", path(grown.filter((twig) => !twig.isAsked)));
+      asked.setAttribute("d", path(grown.filter((twig) => twig.isAsked)));
     }
 
     buildNode(node) {
@@ -258,34 +426,113 @@
         group.append(drawn("circle", { class: "ring", cx: x, cy: y, r: reach }));
       }
       group.append(drawn("text", { x, y, "font-size": this.letters }, String(node + 1)));
+      if (this.run.outages.some((outage) => outage.node === node)) {
+        // Of the smallest nodes, too, the dead can be seen.
+        const arm = Math.max(radius * 0.95, MARK_MIN);
+        const cross = `M${x - arm} ${y - arm}L${x + arm} ${y + arm}M${x - arm} ${y + arm}L${x + arm} ${y - arm}`;
+        group.append(drawn("path", { class: "cross", d: cross }));
+        group.append(drawn("circle", { class: "rift", cx: x, cy: y, r: Math.max(radius + Math.min(3.4, radius * 0.4), 1.5 * MARK_MIN) }));
+      }
       return group;
     }
 
     note() {
-      const { repeat, drawn: [shown, all] } = this.run;
-      const which = repeat[1] > 1 ? `Run ${repeat[0]} of ${repeat[1]}, the median one.` : "The only run.";
-      if (all === 0) return `${which} Its trace tells of no copies.`;
-      if (shown === 0) return `${which} Its trace does not tell whom copies went to: none is drawn.`;
-      const part = shown < all ? `${grouped(shown)} of ${grouped(all)}` : `All ${grouped(all)}`;
-      return `${which} ${part} datagrams until the end of the replay are drawn.`;
+      const { drawn: [shown, all], unreached } = this.run;
+      const notes = [this.whichRun()];
+      if (all === 0) notes.push("Its trace tells of no copies.");
+      else if (shown === 0) notes.push("Its trace does not tell whom copies went to: none is drawn.");
+      else notes.push(`${this.drawnOf(shown, all)} datagrams until the end of the replay are drawn.`);
+      if (this.run.tellsLinks) notes.push(...this.noteOnLinks());
+      if (unreached) notes.push(`Not reached: ${unreached}.`);
+      return notes.join(" ");
+    }
+
+    drawnOf(shown, all) {
+      return shown < all ? `${grouped(shown)} of ${grouped(all)}` : `All ${grouped(all)}`;
+    }
+
+    whichRun() {
+      const { repeat: [repeat, repeats], message: [message, messages], outages } = this.run;
+      const isAfterDeaths = messages > 1 && message === 1 && outages.some(({ from, until }) => from <= 0 && until === Infinity);
+      const run = repeats > 1 ? `Run ${repeat} of ${repeats}` : "The only run";
+      const which = messages > 1 ? `, message ${message} of ${messages}` : "";
+      const why = isAfterDeaths ? ", the first after deaths" : "";
+      const isMedian = repeats > 1 || (messages > 1 && !isAfterDeaths);
+      return `${run}${which}${why}${isMedian ? ", the median one" : ""}.`;
+    }
+
+    noteOnLinks() {
+      const { flights, told: [shown, all], links, linksInAll } = this.run;
+      const count = (use) => links.filter((link) => link.use === use).length;
+      const [payload, asked, ids] = ["eager", "asked", "lazy"].map((use) => [count(use), count(`floor ${use}`)]);
+      const kind = (name, [listed, floor]) => `${name} ${grouped(listed)}${floor > 0 ? ` and ${grouped(floor)} of the floor` : ""}`;
+      const kinds = [kind("payload", payload), kind("ids alone", ids), kind("payload on request", asked)];
+      const copies = flights.filter((flight) => flight.copies > 0);
+      const lost = copies.filter((flight) => flight.isLost).length;
+      const known = copies.filter((flight) => !flight.isLost && !flight.infects).length;
+      const notes = [`Links: ${kinds.join(", ")}.`];
+      notes.push(`${counted(known, "copy", "copies")} of what was known, ${grouped(lost)} lost for certain.`);
+      if (links.length < linksInAll) notes.push(`${this.drawnOf(links.length, linksInAll)} links are told apart.`);
+      if (shown < all) notes.push(`${this.drawnOf(shown, all)} datagrams without copies are drawn.`);
+      return notes;
     }
 
     // What is known of a node at a time, in lines.
     tell(node, time) {
+      const name = `${this.run.names[node]}, ${this.run.title}`;
+      return [name, ...this.tellOutage(node, time), ...this.tellReceipt(node, time), ...this.tellLinks(node)];
+    }
+
+    tellOutage(node, time) {
+      const lines = [];
+      const outage = this.run.outageOf(node, time);
+      const cut = this.run.cutAt(time);
+      if (outage) {
+        const since = outage.from < 0 ? `${ms(-outage.from)} before the rumour` : ms(outage.from);
+        const until = outage.until === Infinity ? "" : ` until ${ms(outage.until)}`;
+        lines.push(`down since ${since}${until}`);
+        if (cut.by.has(node)) lines.push("without it the links fall apart");
+      }
+      if (cut.off.has(node)) lines.push("cut off: no way of links leads here");
+      return lines;
+    }
+
+    tellReceipt(node, time) {
       const { run } = this;
       const receipt = run.receiptOf[node];
-      const name = `${run.names[node]}, ${run.title}`;
-      if (node === run.creator) return [name, "created the rumour"];
-      if (!receipt) return [name, "never got the rumour"];
+      if (node === run.creator) return ["created the rumour"];
+      if (!receipt) return ["never got the rumour"];
+      const place = run.tellsLinks ? `, the ${ordinal(receipt.place)} to have it` : "";
       const when = receipt.time <= time ? "infected at" : "not yet; infected at";
       const from = receipt.from === UNKNOWN ? "by whom is unknown" : `by ${run.names[receipt.from]}`;
       const hop = receipt.hop === UNKNOWN ? "" : `, hop ${receipt.hop}`;
-      return [name, `${when} ${ms(receipt.time)}`, from + hop];
+      const lines = [`${when} ${ms(receipt.time)}${place}`, from + hop];
+      if (run.flightInto.get(node)?.kind === "repair") {
+        const wish = run.wishFor(receipt);
+        lines.push(wish ? `on request of ${ms(wish.time)}` : "on request");
+      }
+      return lines;
+    }
+
+    tellLinks(node) {
+      const kinds = [["eager", "payload along"], ["asked", "payload on request"], ["lazy", "ids alone along"]];
+      const lines = [];
+      for (const [use, words] of kinds) {
+        for (const [prefix, suffix] of [["", ""], ["floor ", ", by the floor"]]) {
+          const links = this.run.linksOf[node].filter((link) => link.use === prefix + use);
+          const names = links.map(({ a, b }) => this.run.names[a === node ? b : a]);
+          if (names.length > NEIGHBOURS_MAX) names.splice(NEIGHBOURS_MAX, names.length, `${names.length - NEIGHBOURS_MAX} more`);
+          if (names.length > 0) lines.push(`${words}${suffix}: ${names.join(", ")}`);
+        }
+      }
+      return lines;
     }
 
     readColors() {
       const style = getComputedStyle(document.documentElement);
-      this.colors = KINDS.map((kind) => style.getPropertyValue(`--${kind}`).trim());
+      const color = (name) => style.getPropertyValue(`--${name}`).trim();
+      this.colors = Object.fromEntries(KINDS.map((kind) => [kind, color(kind)]));
+      this.cardColor = color("card");
       this.modeColor = style.getPropertyValue(`--${this.run.mode}`).trim();
     }
 
@@ -314,8 +561,11 @@
       this.share = share;
       this.time = this.clock.time(share);
       const count = countUpTo(this.run.receiptTimes, this.time);
+      const before = this.shown;
       for (; this.shown < count; this.shown++) this.turn(this.shown, true);
       for (; this.shown > count; this.shown--) this.turn(this.shown - 1, false);
+      if (before !== this.shown && this.twigs.length > 0) this.drawTwigs();
+      this.turnOver();
       this.showState();
       this.paint();
     }
@@ -324,17 +574,42 @@
       this.discs[this.run.receipts[index].node].classList.toggle("has", has);
     }
 
+    // Shows who is down now, and what that cuts off.
+    turnOver() {
+      const turned = countUpTo(this.run.turningPoints, this.time);
+      if (turned === this.turned) return;
+      this.turned = turned;
+      this.down = this.run.downAt(this.time);
+      this.cut = this.run.cutAt(this.time);
+      this.discs.forEach((disc, node) => {
+        disc.classList.toggle("down", this.down.has(node));
+        disc.classList.toggle("rifts", this.down.has(node) && this.cut.by.has(node));
+        disc.classList.toggle("off", this.cut.off.has(node));
+      });
+      this.drawLinks(this.down);
+      Object.assign(this.element.dataset, { down: this.down.size, parts: this.cut.parts });
+    }
+
+    // Of those who are up, how many have it, in words.
+    tellReached() {
+      if (this.run.outages.length === 0) return [this.shown + 1, this.nodes, "nodes"];
+      const receivers = this.run.receipts.slice(0, this.shown).map((receipt) => receipt.node);
+      const reached = [this.run.creator, ...receivers].filter((node) => !this.down.has(node)).length;
+      return [reached, this.nodes - this.down.size, "live nodes"];
+    }
+
     showState() {
-      const infected = this.shown + 1;
-      const { datagrams, copies } = this.run.sentBy(this.time);
-      const nodes = infected === this.nodes
-        ? `all ${this.nodes} nodes after ${ms(this.run.last ?? 0)}`
-        : `${infected} of ${this.nodes} nodes`;
+      const [infected, live, nodesWord] = this.tellReached();
+      const { datagrams, copies, ids, wish } = this.run.sentBy(this.time);
+      const last = this.shown > 0 ? this.run.receiptTimes[this.shown - 1] : 0;
+      const nodes = infected === live ? `all ${live} ${nodesWord} after ${ms(last)}` : `${infected} of ${live} ${nodesWord}`;
       const sent = copies === 0 ? "no copy yet" : `${grouped(copies)} ${copies === 1 ? "copy" : "copies"}`;
       const packed = copies > datagrams ? ` in ${grouped(datagrams)} datagrams` : "";
       const told = this.run.drawn[1] > 0 ? ` · ${sent}${packed}` : "";
-      this.state.replaceChildren(element("b", {}, nodes), told);
-      this.element.dataset.infected = infected;
+      const words = (ids > 0 ? ` · ${counted(ids, "id", "ids")}` : "") + (wish > 0 ? ` · ${counted(wish, "request", "requests")}` : "");
+      const parts = this.cut.parts > 1 ? ` · ${this.cut.parts} parts` : "";
+      this.state.replaceChildren(element("b", {}, nodes), told, words, parts);
+      Object.assign(this.element.dataset, { infected, live });
     }
 
     paint() {
@@ -342,12 +617,14 @@
       context.clearRect(0, 0, network.width, network.height);
       const first = countUpTo(this.starts, this.share - this.longest - GLOW);
       let flying = 0;
+      const kinds = new Set();
       for (let i = first; i < this.starts.length && this.starts[i] <= this.share; i++) {
         if (this.lands[i] + GLOW < this.share) continue;
         flying++;
+        kinds.add(this.run.flights[i].kind).add(this.fateOf(this.run.flights[i]));
         this.paintFlight(i);
       }
-      this.canvas.dataset.flying = flying;
+      Object.assign(this.canvas.dataset, { flying, kinds: [...kinds].join(" ") });
       if (!calm.matches) this.paintWaves();
     }
 
@@ -360,16 +637,22 @@
       const head = travel > 0 ? Math.min(1, passed / travel) : 1;
       const tail = passed / (travel + GLOW);
       const way = this.wayOf(flight, calm.matches ? 0 : tail, calm.matches ? 1 : head);
-      context.globalAlpha = flight.infects ? 1 : 0.6;
+      context.globalAlpha = flight.infects || flight.copies === 0 ? 1 : 0.7;
       context.strokeStyle = context.fillStyle = this.colors[flight.kind];
       context.lineWidth = (flight.infects ? 3 : 1.2) * this.fine;
-      context.setLineDash(KINDS[flight.kind] === "ride" ? [3, 3] : []);
+      context.setLineDash(TRAILS[flight.kind] ?? []);
       context.beginPath();
       context.moveTo(way.from.x, way.from.y);
       context.quadraticCurveTo(way.over.x, way.over.y, way.to.x, way.to.y);
       context.stroke();
-      this.paintHead(flight, way);
+      this.paintHead(flight, way, head >= 1);
       context.globalAlpha = 1;
+    }
+
+    fateOf(flight) {
+      if (flight.isLost) return "lost";
+      if (flight.copies === 0) return "said";
+      return flight.infects ? "infects" : "known";
     }
 
     // The part of a curve between two shares of it, from rim to rim of the nodes.
@@ -389,25 +672,23 @@
       return { from: point(p, p), over: point(p, q), to: point(q, q) };
     }
 
-    // A disc for ticks, a triangle for what is forwarded at once, a square for what rides along.
-    paintHead(flight, { over, to }) {
+    // Full if it infects, hollow if it is known already; a cross where it is lost.
+    paintHead(flight, { over, to }, isThere) {
       const { context } = this;
-      const size = (flight.infects ? 4.5 : 2.6) * this.fine;
+      const size = (flight.infects ? 4.5 : flight.copies > 0 ? 3.4 : 2.8) * this.fine;
+      const shape = flight.isLost && isThere ? "lost" : flight.kind;
       context.setLineDash([]);
+      context.lineWidth = 1.6 * this.fine;
       context.save();
       context.translate(to.x, to.y);
       context.rotate(Math.atan2(to.y - over.y, to.x - over.x));
       context.beginPath();
-      if (KINDS[flight.kind] === "tick") {
-        context.arc(0, 0, size, 0, 2 * Math.PI);
-      } else if (KINDS[flight.kind] === "now") {
-        context.moveTo(size, 0);
-        context.lineTo(-size, size);
-        context.lineTo(-size, -size);
-      } else {
-        context.rect(-size, -size, 2 * size, 2 * size);
+      HEADS[shape](context, size);
+      if (!OPEN_HEADS.includes(shape)) {
+        if (flight.copies > 0 && !flight.infects) context.fillStyle = this.cardColor;
+        context.fill();
       }
-      context.fill();
+      context.stroke();
       context.restore();
     }
 
@@ -437,10 +718,7 @@
       const way = this.run.wayBack(node);
       for (const passed of way) this.discs[passed].classList.add("on-way");
       this.discs[node].classList.add("asked");
-      const parts = way.slice(0, -1).map((to, i) => {
-        const { from, over, to: end } = this.wayOf({ from: way[i + 1], to }, 0, 1);
-        return `M${from.x} ${from.y}Q${over.x} ${over.y} ${end.x} ${end.y}`;
-      });
+      const parts = way.slice(0, -1).map((to, i) => curve(this.wayOf({ from: way[i + 1], to }, 0, 1)));
       for (const path of this.ways) path.setAttribute("d", parts.join(""));
     }
 
@@ -514,7 +792,7 @@
       const lines = stage.panels.map((panel) => this.curve(panel, x));
       this.hand = drawn("line", { class: "hand", y1: this.top - 4, y2: this.bottom });
       const label = drawn("text", { x: this.inset + 5, y: this.top + 11 }, "100\u202f% of nodes");
-      svg.replaceChildren(...grid, label, ...lines, this.hand);
+      svg.replaceChildren(...grid, label, ...lines, ...this.deaths(x), this.hand);
     },
 
     ticks(x, width) {
@@ -531,6 +809,14 @@
         made.push(drawn("text", { x: middle, y: this.bottom + 15, "text-anchor": "middle" }, text));
       }
       return made;
+    },
+
+    // A cross where somebody dies.
+    deaths(x) {
+      const outages = stage.panels.flatMap((panel) => panel.run.outages);
+      const times = new Set(outages.map((outage) => outage.from).filter((from) => from >= 0));
+      const cross = (at) => `M${at - 3} ${this.bottom - 3}l6 6m0 -6l-6 6`;
+      return [...times].map((time) => drawn("path", { class: "death", d: cross(x(stage.clock.share(time))) }));
     },
 
     curve(panel, x) {
@@ -567,15 +853,29 @@
       this.panels = runs.map((run) => new Panel(this.network, run));
       at("panels").className = this.network.shape;
       at("panels").replaceChildren(...this.panels.map((panel) => panel.element));
+      this.trimLegend(runs);
       at("scale").value = this.usualScale(runs);
       this.rescale();
       this.seek(0);
     },
 
+    // The legend names what these runs have.
+    trimLegend(runs) {
+      const has = {
+        links: runs.some((run) => run.tellsLinks),
+        words: runs.some((run) => run.told[0] > 0),
+        repair: runs.some((run) => run.flights.some((flight) => flight.kind === "repair")),
+        lost: runs.some((run) => run.flights.some((flight) => flight.isLost)),
+        deaths: runs.some((run) => run.outages.length > 0),
+        cuts: runs.some((run) => run.cuts.some((cut) => cut.parts > 1)),
+      };
+      for (const item of at("legend").querySelectorAll("[data-for]")) item.hidden = !has[item.dataset.for];
+    },
+
     // Logarithmic where the fastest mode would be over before it can be seen.
     usualScale(runs) {
       const ends = runs.map((run) => run.last).filter((last) => last > 0);
-      return Math.max(...ends) > film.log_above * Math.min(...ends) ? "log" : "linear";
+      return this.network.end > film.log_above * Math.min(...ends) ? "log" : "linear";
     },
 
     // The same moment under another scale.

@@ -8,10 +8,11 @@
 
 use super::*;
 use crate::config::Mode;
-use crate::metrics::{Receipt, Sent};
+use crate::experiment::{Conditions, Kill};
+use crate::metrics::{Delivery, Down, Receipt, Sent, Told};
 use crate::report::tests::{results, run};
 use crate::topology::Graph;
-use crate::trace::Why;
+use crate::trace::{Saying, Why};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -52,6 +53,26 @@ fn the_run_with_the_median_convergence_time_is_shown() {
 }
 
 #[test]
+fn where_nodes_are_killed_the_first_message_after_it_is_shown() {
+    let message = |repeat, message: u32| {
+        let figures = run(Topology::Ring, 2, Mode::Matching, repeat);
+        RunFigures { delivery: Delivery { message, ..figures.delivery.clone() }, ..figures }
+    };
+    let runs = (0..3).flat_map(|repeat| (0..4).map(move |number| message(repeat, number)));
+    let mut results = Results::new(BTreeMap::new(), vec![], runs.collect());
+    let which = |results: &Results| {
+        let run = data_of(&page(results, 1))["networks"][0]["runs"][0].take();
+        (run["repeat"].clone(), run["message"].clone())
+    };
+    let (repeat, message) = which(&results);
+    assert_eq!((repeat, &message[1]), (serde_json::json!([2, 3]), &4.into()), "{message}");
+    assert_ne!(message[0], 1, "the median of all");
+    results.header.conditions =
+        Some(Conditions { messages: 4, kill: Some(Kill::Cut), ..Conditions::default() });
+    assert_eq!(which(&results), (serde_json::json!([2, 3]), serde_json::json!([1, 4])));
+}
+
+#[test]
 fn the_replay_ends_after_the_last_receipt_of_the_slowest_mode() {
     let results = results();
     let data = data_of(&page(&results, 10));
@@ -75,7 +96,7 @@ fn a_rumour_that_nobody_received_is_watched_for_its_window() {
         .map(|figures| Shown {
             figures,
             history: History { receipts: vec![], ..made_up(figures, 10) },
-            links: links_of(figures),
+            graph: graph_of(figures),
         })
         .collect();
     let data = data_of(&render(&results, &shown).unwrap());
@@ -106,7 +127,7 @@ fn a_name_cannot_leave_the_script_or_the_text_it_stands_in() {
         .map(|figures| {
             let mut history = made_up(figures, 1);
             history.names[1] = "</script><b>{{data}}&\"'".to_owned();
-            Shown { figures, history, links: links_of(figures) }
+            Shown { figures, history, graph: graph_of(figures) }
         })
         .collect();
     let page = render(&results, &shown).unwrap();
@@ -139,7 +160,23 @@ fn the_largest_page_keeps_its_limit_and_tells_what_it_left_out() {
         }
     }
     let results = Results::new(BTreeMap::new(), vec![], runs);
-    let page = page(&results, 20_000);
+    // Everything said twice over, and every other node dies one after the other.
+    let dying = |place: usize| {
+        let from_ns = i64::try_from(place).unwrap() * 1_000_000;
+        Down { place, from_ns, until_ns: None }
+    };
+    let shown: Vec<Shown<'_>> = runs_to_show(&results)
+        .into_iter()
+        .map(|figures| Shown {
+            figures,
+            history: History {
+                outages: (1..figures.nodes as usize).step_by(2).map(dying).collect(),
+                ..made_up(figures, 20_000)
+            },
+            graph: graph_of(figures),
+        })
+        .collect();
+    let page = render(&results, &shown).unwrap();
     let plots = below::plots(&results).unwrap().len();
     assert!(page.len() - plots <= LEN_MAX, "{} of {}", page.len() - plots, page.len());
     assert!(page.len() - plots >= LEN_MAX / 2, "the limit says little: {}", page.len() - plots);
@@ -169,14 +206,14 @@ fn page(results: &Results, datagrams: u64) -> String {
         .map(|figures| Shown {
             figures,
             history: made_up(figures, datagrams),
-            links: links_of(figures),
+            graph: graph_of(figures),
         })
         .collect();
     render(results, &shown).unwrap()
 }
 
-fn links_of(figures: &RunFigures) -> Vec<(usize, usize)> {
-    Graph::of(figures.topology, figures.nodes as usize, 0).unwrap().edges()
+fn graph_of(figures: &RunFigures) -> Graph {
+    Graph::of(figures.topology, figures.nodes as usize, 0).unwrap()
 }
 
 fn one_network(topology: Topology, dim: u32) -> Results {
@@ -198,11 +235,19 @@ fn made_up(figures: &RunFigures, datagrams: u64) -> History {
         why: Why::Tick,
         copies: 62,
     };
+    let told = |number: u64| Told {
+        t_ns: last_ns / datagrams * number,
+        from: number as usize % nodes,
+        to: Some((number as usize * 5 + 2) % nodes),
+        saying: Saying::IHave,
+    };
     History {
         names: (1..=nodes).map(|number| format!("Node{number}")).collect(),
         creator: 0,
         receipts: (1..nodes).map(receipt).collect(),
         sent: (0..datagrams).map(sent).collect(),
+        told: (0..datagrams).map(told).collect(),
+        outages: vec![],
     }
 }
 

@@ -8,6 +8,7 @@
 //! {"ev":"create","t":171,"id":"00000000000000ff"}
 //! {"ev":"recv","t":173,"id":"00000000000000aa","from":"[::1]:2","hop":3}
 //! {"ev":"send","t":174,"to":"[::1]:2","why":"now","bytes":97,"rumors":[["00000000000000ff",1]]}
+//! {"ev":"tell","t":194,"to":"[::1]:3","said":[["ihave","00000000000000ff"]]}
 //! {"ev":"end","t":990,"counters":{"packets_in":12}}
 //! ```
 //!
@@ -30,6 +31,10 @@ use crate::config::Mode;
 
 pub use reader::{LINE_LEN_MAX, Trace, TraceError, TraceProblem, parse, read};
 pub use writer::TraceWriter;
+
+/// Datagrams with nothing but ids that a node's trace has at most. In a large overlay there are several
+/// for each rumour; a run of many shall not drown in them.
+pub const TOLD_MAX: u32 = 1_000;
 
 /// A rumour's name in traces: the short form of its id.
 ///
@@ -126,6 +131,16 @@ pub enum Event {
         /// stands for one copy and does not say of which rumour.
         rumors: Vec<(RumorTag, u32)>,
     },
+    /// A datagram left that speaks of rumours and carries none. Written down while it is measured
+    /// alone, and of ids so many only, see [`TOLD_MAX`].
+    Tell {
+        /// When.
+        t: u64,
+        /// Where to.
+        to: SocketAddr,
+        /// What it said, and of which rumour; `None` where it speaks of a link.
+        said: Vec<(Saying, Option<RumorTag>)>,
+    },
     /// The measuring begins: what was before was to warm up.
     Mark {
         /// When.
@@ -151,6 +166,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Tell { t, .. }
             | Self::Mark { t, .. }
             | Self::End { t, .. } => *t,
         }
@@ -163,6 +179,7 @@ impl Event {
             | Self::Create { t, .. }
             | Self::Recv { t, .. }
             | Self::Send { t, .. }
+            | Self::Tell { t, .. }
             | Self::Mark { t, .. }
             | Self::End { t, .. } => *t = t.saturating_add_signed(by_ns),
         }
@@ -193,6 +210,58 @@ pub enum Why {
     Repair,
     /// Anything else.
     Other,
+}
+
+impl Why {
+    /// What copies that left for this reason are counted and drawn as: the one classification of
+    /// tables and pages.
+    #[must_use]
+    pub const fn kind(self) -> CopyKind {
+        match self {
+            Self::Tick => CopyKind::Tick,
+            Self::Now => CopyKind::Immediate,
+            Self::Repair => CopyKind::Repair,
+            Self::Probe
+            | Self::Ack
+            | Self::Nack
+            | Self::Ask
+            | Self::Relay
+            | Self::Control
+            | Self::Other => CopyKind::Piggyback,
+        }
+    }
+}
+
+/// What a datagram said of a rumour or of the link that it took, by the names of the wire
+/// ([`rumormill::wire::control`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Saying {
+    /// It is here.
+    IHave,
+    /// Send it, and its like from now on.
+    Graft,
+    /// A graft that does not ask for the rumour: send its like from now on.
+    Swap,
+    /// Send it.
+    Pull,
+    /// Do not send it.
+    IDontWant,
+    /// Send ids alone from now on.
+    Prune,
+}
+
+/// What copies are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CopyKind {
+    /// Sent by the gossip tick.
+    Tick,
+    /// Forwarded the moment the rumour arrived.
+    Immediate,
+    /// Rode on whatever went out anyway.
+    Piggyback,
+    /// In answer to who lacked it.
+    Repair,
 }
 
 /// How a trace is written.
@@ -250,6 +319,17 @@ mod tests {
                 ),
             ),
             (
+                Event::Tell {
+                    t: 3,
+                    to: addr,
+                    said: vec![(Saying::IHave, Some(tag)), (Saying::Prune, None)],
+                },
+                concat!(
+                    r#"{"ev":"tell","t":3,"to":"[::1]:1","#,
+                    r#""said":[["ihave","00000000000000ff"],["prune",null]]}"#
+                ),
+            ),
+            (
                 Event::Mark { t: 4, counters: counters.clone() },
                 r#"{"ev":"mark","t":4,"counters":{"packets_in":12}}"#,
             ),
@@ -270,21 +350,35 @@ mod tests {
         }
     }
 
+    const REASONS: [Why; 10] = [
+        Why::Tick,
+        Why::Now,
+        Why::Probe,
+        Why::Ack,
+        Why::Nack,
+        Why::Ask,
+        Why::Relay,
+        Why::Control,
+        Why::Repair,
+        Why::Other,
+    ];
+
+    #[test]
+    fn ticks_rumours_and_repairs_send_copies_of_their_own_and_all_others_take_them_along() {
+        for why in REASONS {
+            let kind = match why {
+                Why::Tick => CopyKind::Tick,
+                Why::Now => CopyKind::Immediate,
+                Why::Repair => CopyKind::Repair,
+                _ => CopyKind::Piggyback,
+            };
+            assert_eq!(why.kind(), kind, "{why:?}");
+        }
+    }
+
     #[test]
     fn reasons_are_single_words() {
-        let reasons = [
-            Why::Tick,
-            Why::Now,
-            Why::Probe,
-            Why::Ack,
-            Why::Nack,
-            Why::Ask,
-            Why::Relay,
-            Why::Control,
-            Why::Repair,
-            Why::Other,
-        ];
-        let words = serde_json::to_string(&reasons).unwrap();
+        let words = serde_json::to_string(&REASONS).unwrap();
         assert_eq!(
             words,
             r#"["tick","now","probe","ack","nack","ask","relay","control","repair","other"]"#

@@ -87,9 +87,11 @@ impl<W: Write> TraceWriter<W> {
                 Ok(())
             }
             // The original's log knows neither other datagrams nor whose log it is.
-            Event::Send { .. } | Event::Node { .. } | Event::Mark { .. } | Event::End { .. } => {
-                Ok(())
-            }
+            Event::Send { .. }
+            | Event::Tell { .. }
+            | Event::Node { .. }
+            | Event::Mark { .. }
+            | Event::End { .. } => Ok(()),
         }
     }
 }

@@ -123,6 +123,14 @@ impl Peer {
         lines[from..].iter().any(|line| line.contains(&event) && line.contains(text))
     }
 
+    /// All lines of an event with these fields so far.
+    pub(crate) fn all(&self, event: &str, fields: &[(&str, &str)]) -> Vec<String> {
+        let wanted = wanted(event, fields);
+        let lines = self.printed.lines.lock().unwrap();
+        let said = lines.iter().filter(|line| wanted.iter().all(|part| line.contains(part)));
+        said.cloned().collect()
+    }
+
     /// Fails if it has printed such a line since a mark.
     pub(crate) fn never(&self, from: usize, event: &str, fields: &[(&str, &str)]) -> Outcome {
         let wanted = wanted(event, fields);
@@ -208,7 +216,7 @@ fn wanted(event: &str, fields: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// The value of a field of a line.
-fn field(line: &str, key: &str) -> Option<String> {
+pub(crate) fn field(line: &str, key: &str) -> Option<String> {
     let (_, rest) = line.split_once(&format!("\"{key}\":\""))?;
     Some(rest.split_once('"')?.0.into())
 }

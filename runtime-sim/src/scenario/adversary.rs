@@ -29,6 +29,8 @@ const GHOSTS_PER_ADDR: usize = 8;
 const CALLS_MAX: u64 = 200;
 /// Calls from one address.
 const CALLS_PER_ADDR: u64 = 20;
+/// What comes of a long message at most.
+const LONG_MESSAGE_PART: usize = 2_000;
 /// Undecipherable datagrams of a volley.
 const NOISE: usize = 100;
 /// Accusations of a volley.
@@ -152,12 +154,14 @@ impl<'a> Volley<'a> {
             let host = u8::try_from(call / CALLS_PER_ADDR).unwrap_or_default();
             let from = SocketAddr::from(([198, 51, 101, host], 20_000));
             let Some(stream) = self.world.forge_call(from, to) else { continue };
-            if self.chance.below(3) == 0 {
-                // The beginning of something long.
-                let mut bytes = Vec::from(PUSH_PULL_BEGINNING);
-                bytes.truncate(1 + self.chance.index_below(bytes.len()));
-                self.world.forge_bytes(to, stream, &bytes);
-            }
+            // The beginning of something long.
+            let mut bytes = match self.chance.below(6) {
+                0 => Vec::from(PUSH_PULL_BEGINNING),
+                1 => [LONG_MESSAGE_BEGINNING, &[0; LONG_MESSAGE_PART]].concat(),
+                _ => continue,
+            };
+            bytes.truncate(1 + self.chance.index_below(bytes.len()));
+            self.world.forge_bytes(to, stream, &bytes);
         }
     }
 
@@ -272,6 +276,9 @@ impl Known {
 
 /// Version bytes of an ordinary member.
 const VERSIONS: [u8; 6] = [1, 5, 2, 0, 0, 0];
+
+/// How a message of a mebibyte begins.
+const LONG_MESSAGE_BEGINNING: &[u8] = b"\x08\x81\xaaUserMsgLen\xce\x00\x10\x00\x00";
 
 /// How a push/pull of very many members begins.
 const PUSH_PULL_BEGINNING: &[u8] = &[

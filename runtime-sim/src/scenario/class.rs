@@ -86,6 +86,14 @@ classes! {
     Hijack = "hijack",
     /// Accusations of one member without end (attack 7).
     Suspects = "suspects",
+    /// Tables with room for few strangers (attack 11).
+    FewMembers = "few-members",
+    /// Few streams at a time (attack 12).
+    FewStreams = "few-streams",
+    /// Applications that are told of few events at a time.
+    FewEvents = "few-events",
+    /// Little memory for streams.
+    SmallBuffers = "small-buffers",
 }
 
 /// Kinds that the core does not resist yet: none. They are drawn only when asked for, so that a new
@@ -122,6 +130,9 @@ impl Class {
         match self {
             Self::Loss | Self::Duplication | Self::Reordering => Ratio::percent(60),
             Self::Crash => Ratio::percent(50),
+            // It takes strangers to reach these.
+            Self::FewMembers | Self::SmallBuffers => Ratio::percent(40),
+            Self::FewStreams | Self::FewEvents => Ratio::percent(20),
             _ if self.index() >= Self::Reflect.index() => Ratio::percent(15),
             _ => Ratio::percent(30),
         }

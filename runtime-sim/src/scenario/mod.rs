@@ -19,8 +19,10 @@
 //! | `play` | the two phases |
 //! | `listener` | the application of every process |
 //! | `adversary` | somebody who forges |
+//! | `caps` | limits that are reached |
 
 mod adversary;
+mod caps;
 mod class;
 mod listener;
 mod plan;
@@ -39,6 +41,7 @@ use crate::network::{Latency, Network, PIECE_LEN, Streams};
 use crate::trace::{Hash, Tracer};
 use crate::world::{Spawn, WorldStats};
 
+use caps::Caps;
 pub use class::{Class, Classes, Fired, NOT_RESISTED, UnknownClass};
 
 /// Most nodes that a seed draws.
@@ -201,7 +204,9 @@ impl Scenario {
         let round = self.network.held_back + self.network.jitter + 4 * self.longest_latency();
         let ghosts = self.faults.has(Class::Ghosts) || self.faults.has(Class::Replay);
         let burial = if ghosts || self.are_names_led_astray() {
-            self.buries_within(&config)
+            // Those for whom there is no room are heard of again when the strangers are forgotten.
+            let turns = if self.faults.has(Class::FewMembers) { 2 } else { 1 };
+            (self.buries_within(&config) + FORGOTTEN_AFTER) * turns - FORGOTTEN_AFTER
         } else {
             Duration::ZERO
         };
@@ -247,13 +252,14 @@ impl Scenario {
         config.push_pull_interval = Some(Duration::from_secs(1));
         config.join_retry_max = Duration::from_secs(2);
         config.stagger = Stagger::Random;
-        if self.operators {
-            // The dead are remembered until the end of the scenario.
-            config.gossip_to_dead = Duration::from_secs(3_600);
-        } else {
-            config.gossip_to_dead = FORGOTTEN_AFTER;
+        // Where nothing else is said, the dead are remembered until the end of the scenario. In a small
+        // table they must make room.
+        let forgets = !self.operators || self.faults.has(Class::FewMembers);
+        config.gossip_to_dead = if forgets { FORGOTTEN_AFTER } else { Duration::from_secs(3_600) };
+        if !self.operators {
             config.heal_interval = Some(HEAL_EVERY);
         }
+        Caps::of(self).apply(&mut config);
         config.neighbors = self.links(index).map(|end| numbered(end).addr).collect();
         // In memberlist a name comes free when the dead are forgotten, which is not so above.
         config.reclaim_after = self.are_names_led_astray().then_some(RECLAIM_AFTER);
@@ -368,6 +374,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults for  = {:?}", self.faults_for)?;
         writeln!(f, "crashes     = {}", self.crashes)?;
         writeln!(f, "broadcasts  = {}", self.broadcasts)?;
+        writeln!(f, "limits      = {}", Caps::of(self))?;
         writeln!(f, "operators   = {}", self.operators)
     }
 }

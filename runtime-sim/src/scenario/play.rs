@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rumormill::{Channel, Incarnation, Instant, MemberState, Node, Params};
 
 use super::adversary::{Stage, VICTIM, Volley};
+use super::caps;
 use super::class::{Class, Fired};
 use super::listener::{CHANNEL, Disk, Listener, message};
 use super::plan::{Deed, Planned, plan};
@@ -294,11 +295,22 @@ impl<'a> Play<'a> {
     }
 
     fn crash(&mut self, id: ProcessId) -> u64 {
+        self.count_refusals(id);
         let Some(mut app) = self.world.crash(id) else { return 0 };
         self.still_since.remove(&id);
         self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
         self.left.insert(id, app);
         1
+    }
+
+    /// Adds up how often limits were reached in a life that ends.
+    fn count_refusals(&mut self, id: ProcessId) {
+        let reached = self.world.node(id).map(caps::reached);
+        for (class, times) in reached.into_iter().flatten() {
+            if self.scenario.faults.has(class) {
+                self.fired.add(class, times);
+            }
+        }
     }
 
     fn leave(&mut self, id: ProcessId) -> u64 {
@@ -469,6 +481,7 @@ impl<'a> Play<'a> {
     }
 
     fn outcome(&mut self) -> Outcome {
+        self.ids().for_each(|id| self.count_refusals(id));
         let stats = *self.world.stats();
         for (class, times) in [
             (Class::Loss, stats.lost),

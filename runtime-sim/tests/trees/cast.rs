@@ -161,6 +161,8 @@ pub(crate) struct Cast {
     pub(crate) chance: Chance,
     params: Vec<Params>,
     seed: u64,
+    /// Who were members in everybody's eyes, and in which step of the world.
+    members: (u64, BTreeSet<Life>),
 }
 
 pub(crate) fn id(index: usize) -> ProcessId {
@@ -208,7 +210,15 @@ impl Cast {
         for (index, params) in params.iter().enumerate() {
             world.spawn(Spawn::numbered(index, params.clone()), Silent);
         }
-        let mut cast = Self { world, graph, said: Vec::new(), chance, params, seed };
+        let mut cast = Self {
+            world,
+            graph,
+            said: Vec::new(),
+            chance,
+            params,
+            seed,
+            members: (0, BTreeSet::new()),
+        };
         for index in 0..cast.size() {
             cast.join(index);
         }
@@ -279,9 +289,15 @@ impl Cast {
     }
 
     /// Those whom all who run list as alive.
-    fn members(&self) -> BTreeSet<Life> {
-        let is_member = |index: &usize| self.running().all(|other| self.sees(other, *index));
-        self.running().filter(is_member).map(|index| self.life(index)).collect()
+    fn members(&mut self) -> BTreeSet<Life> {
+        let stats = self.world.stats();
+        let step = stats.steps + stats.crashes + stats.restarts;
+        if self.members.0 != step {
+            let is_member = |index: &usize| self.running().all(|other| self.sees(other, *index));
+            let members = self.running().filter(is_member).map(|index| self.life(index)).collect();
+            self.members = (step, members);
+        }
+        self.members.1.clone()
     }
 
     /// Changes all links between two groups, both ways.

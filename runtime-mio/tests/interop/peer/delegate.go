@@ -12,7 +12,7 @@ import (
 )
 
 // A user message that begins so is for its recipient alone; all others are passed on once, as
-// Alertmanager does.
+// Alertmanager does, unless this is switched off.
 var direct = []byte("direct")
 
 // The user messages known at a time at most; then they are forgotten.
@@ -70,7 +70,7 @@ func (p *peer) AckPayload() []byte { return nil }
 
 func (p *peer) NotifyMsg(message []byte) {
 	p.say("message", fields{"payload", hex.EncodeToString(message)})
-	if !bytes.HasPrefix(message, direct) && p.isNew(message) {
+	if p.relays && !bytes.HasPrefix(message, direct) && p.isNew(message) {
 		p.queue.QueueBroadcast(broadcast(bytes.Clone(message)))
 	}
 }

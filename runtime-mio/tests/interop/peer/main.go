@@ -56,7 +56,7 @@ func main() {
 // What the command line says.
 type options struct {
 	name, bind, label, profile, delegate, keys, meta, state string
-	compression                                             string
+	compression, relay                                      string
 	protocol, suspicionMult                                 int
 
 	probeInterval, probeTimeout, gossipInterval, pushPull time.Duration
@@ -76,6 +76,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.protocol, "protocol", 2, "memberlist protocol version")
 	flags.IntVar(&o.suspicionMult, "suspicion-mult", 0, "0: the profile's")
 	flags.StringVar(&o.compression, "compression", "off", "on or off")
+	flags.StringVar(&o.relay, "relay", "on", "on or off: whether the broadcasts of others are passed on")
 	flags.DurationVar(&o.probeInterval, "probe-interval", 0, "0: the profile's")
 	flags.DurationVar(&o.probeTimeout, "probe-timeout", 0, "0: the profile's")
 	flags.DurationVar(&o.gossipInterval, "gossip-interval", 0, "0: the profile's")
@@ -189,7 +190,7 @@ func start(o options, out io.Writer, wrap func(*memberlist.NetTransport) memberl
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{out: out, meta: meta, state: state, known: map[string]bool{}}
+	p := &peer{out: out, meta: meta, state: state, relays: o.relay != "off", known: map[string]bool{}}
 	conf, err := o.config(p)
 	if err != nil {
 		return nil, err
@@ -352,6 +353,8 @@ type peer struct {
 	list    *memberlist.Memberlist
 	queue   *memberlist.TransmitLimitedQueue
 	keyring *memberlist.Keyring
+
+	relays bool
 
 	printing sync.Mutex
 	out      io.Writer

@@ -19,6 +19,8 @@ use rumormill_sim::scenario::{
 };
 use rumormill_sim::{Ratio, Tracer};
 
+/// What a shell sees after arguments that make no sense.
+const EXIT_USAGE: u8 = 2;
 /// What a shell sees if something that must come does not.
 const EXIT_NO_CONVERGENCE: u8 = 3;
 /// What a shell sees if something happens that never may.
@@ -135,6 +137,20 @@ fn at_most(text: &str, most: u64, what: &str) -> Result<u64, String> {
 }
 
 impl RunArgs {
+    /// Flags that ask for what `--no` rules out, in words.
+    fn contradiction(&self) -> Option<String> {
+        let share = |ratio: Option<Ratio>| ratio.is_some_and(|ratio| ratio != Ratio::ZERO);
+        let asked = [
+            (Class::Loss, "loss", share(self.loss)),
+            (Class::Duplication, "duplication", share(self.duplication)),
+            (Class::Reordering, "reordering", share(self.reordering)),
+            (Class::Crash, "crashes", self.crashes.is_some_and(|crashes| crashes > 0)),
+        ];
+        let masked = asked.iter().find(|(class, _, is_asked)| *is_asked && self.no.contains(class));
+        let flag = masked.map(|(class, flag, _)| format!("--no {class} and --{flag}"));
+        flag.or_else(|| dared_and_masked(&self.no, &self.dare)).map(|flags| contradict(&flags))
+    }
+
     fn scenario(&self) -> Scenario {
         let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
         let scenario = Scenario::draw_daring(self.seed, classes(&self.dare));
@@ -160,6 +176,17 @@ impl RunArgs {
             None => Ok(Tracer::default()),
         }
     }
+}
+
+/// A kind of fault that is both masked and dared.
+fn dared_and_masked(no: &[Class], dare: &[Class]) -> Option<String> {
+    no.iter()
+        .find(|class| dare.contains(class))
+        .map(|class| format!("--no {class} and --dare {class}"))
+}
+
+fn contradict(flags: &str) -> String {
+    format!("{flags} contradict each other: give one of them")
 }
 
 /// The command that was given, for a shell.
@@ -210,6 +237,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> ExitCode {
+    if let Some(contradiction) = args.contradiction() {
+        eprintln!("sim: {contradiction}");
+        return ExitCode::from(EXIT_USAGE);
+    }
     let tracer = match args.tracer() {
         Ok(tracer) => tracer,
         Err(error) => {
@@ -267,6 +298,28 @@ mod tests {
             assert!(given(most).is_ok());
             let error = given(most + 1).unwrap_err().to_string();
             assert!(error.contains(&format!("to {most}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_ruled_out_and_asked_for_is_refused_in_words() {
+        for (flags, told) in [
+            (&["--no", "loss", "--loss", "5%"][..], Some("--no loss and --loss contradict")),
+            (&["--no", "loss", "--loss", "0"], None),
+            (&["--no", "reordering", "--loss", "5%"], None),
+            (&["--no", "delay,crash", "--crashes", "3"], Some("--no crash and --crashes")),
+            (&["--no", "cut", "--dare", "hijack,cut"], Some("--no cut and --dare cut")),
+        ] {
+            let args = [&["sim", "run", "--seed", "1"], flags].concat();
+            let Command::Run(args) = Cli::try_parse_from(args).unwrap().command else {
+                panic!("it was told to run");
+            };
+            let contradiction = args.contradiction();
+            let is_as_told = match told {
+                Some(told) => contradiction.as_ref().is_some_and(|words| words.contains(told)),
+                None => contradiction.is_none(),
+            };
+            assert!(is_as_told, "{flags:?}: {contradiction:?}");
         }
     }
 

@@ -17,8 +17,8 @@ use rumormill_sim::mutants::{Mutant, Workshop};
 use rumormill_sim::swarm::SEEDS_MAX;
 use serde::Serialize;
 
-use super::EXIT_INTERRUPTED;
 use super::swarm::{Format, jobs};
+use super::{EXIT_INTERRUPTED, EXIT_USAGE};
 use bench::{Bench, Catch, Failure, Settings};
 
 /// What a shell sees if nobody saw a bug.
@@ -109,7 +109,8 @@ pub(super) fn mutants(args: &MutantsArgs) -> ExitCode {
         Err(Failure::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
         Err(error) => {
             eprintln!("sim: {error}");
-            ExitCode::FAILURE
+            let is_usage = matches!(error, Failure::NoSuchMutant { .. });
+            if is_usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -154,9 +155,17 @@ fn hunt(args: &MutantsArgs, is_over: Arc<AtomicBool>) -> Result<bool, Failure> {
 
 fn chosen(args: &MutantsArgs) -> Result<Vec<Mutant>, Failure> {
     let mut mutants = Mutant::all_in(&args.workspace.join("runtime-sim/mutants"))?;
+    if mutants.is_empty() {
+        return Err(Failure::NoMutants);
+    }
+    let is_no_name = |only: &&String| !mutants.iter().any(|mutant| mutant.name.contains(*only));
+    if let Some(given) = args.only.iter().find(is_no_name) {
+        let names = mutants.iter().map(|mutant| &*mutant.name).collect::<Vec<_>>().join(", ");
+        return Err(Failure::NoSuchMutant { given: given.clone(), names });
+    }
     let is_chosen = |mutant: &Mutant| args.only.iter().any(|only| mutant.name.contains(only));
     mutants.retain(|mutant| args.only.is_empty() || is_chosen(mutant));
-    if mutants.is_empty() { Err(Failure::NoSuchMutant) } else { Ok(mutants) }
+    Ok(mutants)
 }
 
 /// The copy lies where it lay the last time, if what was built from it stays: a compiler that finds

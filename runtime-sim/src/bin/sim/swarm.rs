@@ -13,7 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rumormill_sim::scenario::{Class, Classes};
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
-use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, interruptions};
+use super::{
+    EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, contradict, dared_and_masked,
+    interruptions,
+};
 
 /// What a shell sees if a kind of fault never happened.
 const EXIT_VACUOUS: u8 = 5;
@@ -114,7 +117,11 @@ impl Hunt<'_> {
 pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
     if args.start.checked_add(args.seeds).is_none() {
         eprintln!("sim: there are no seeds beyond {}", u64::MAX);
-        return ExitCode::from(2);
+        return ExitCode::from(EXIT_USAGE);
+    }
+    if let Some(flags) = dared_and_masked(&args.no, &args.dare) {
+        eprintln!("sim: {}", contradict(&flags));
+        return ExitCode::from(EXIT_USAGE);
     }
     let is_over = interruptions();
     let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();

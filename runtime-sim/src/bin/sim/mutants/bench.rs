@@ -31,8 +31,10 @@ const BUILD_SIM: [&str; 5] = ["build", "--package", "rumormill-sim", "--bin", "s
 pub(super) enum Failure {
     #[error(transparent)]
     Mutant(#[from] MutantError),
-    #[error("no bug is called so")]
-    NoSuchMutant,
+    #[error("no bug's name contains `{given}`; there are {names}")]
+    NoSuchMutant { given: String, names: String },
+    #[error("the workspace has no patch in runtime-sim/mutants")]
+    NoMutants,
     #[error("{0}: {1}")]
     Program(&'static str, io::Error),
     #[error("{0} does not build:\n{1}")]
