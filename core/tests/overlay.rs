@@ -7,7 +7,10 @@ mod util;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rumormill::{Cause, Channel, Config, Fact, MemberState, Mode, Node, Said};
+use rumormill::wire::control::{Control, Entries};
+use rumormill::wire::envelope::Envelope;
+use rumormill::wire::message::MessageType;
+use rumormill::{BootEpoch, Cause, Channel, Config, Fact, MemberState, Mode, Node, RumorId, Said};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -630,4 +633,63 @@ fn repair_learns_to_wait_for_a_list_that_is_merely_long() {
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 14, "along the list");
     cluster.run_for(8 * SECOND);
     assert_eq!((receipts(&mut cluster).len(), copies(&cluster)), (1, 15));
+}
+
+#[test]
+fn what_is_fetched_over_streams_leaves_the_trees_as_they_are() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &vec![round; 50_000]);
+        cluster.run_for(2 * SECOND);
+    }
+    assert!(receipts(&mut cluster).values().all(|reached| reached.len() == 15));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"news");
+    cluster.run_for(5 * SECOND);
+    assert_eq!((receipts(&mut cluster)[&b"news"[..]].len(), copies(&cluster)), (15, 15));
+}
+
+#[test]
+fn who_does_not_want_a_rumour_is_sent_none_and_not_told_of_it() {
+    let graph = bus(3);
+    let mut cluster = settled(&graph, |_, config| config.repair = None);
+    let id = RumorId::Numbered { origin: util::name(0), epoch: BootEpoch(1), sequence: 0 };
+    let ids = id.short().0.to_be_bytes();
+    let unwanted = Envelope::Control(Control::IDontWant { ids: Entries::decode(&ids).unwrap() });
+    let mut packet = vec![MessageType::USER.0];
+    unwanted.encode(&mut packet).unwrap();
+    cluster.hear(1, 2, &packet);
+    say(&mut cluster, 0, b"unwanted");
+    cluster.run_for(SECOND);
+    let told = cluster.sent.iter().filter(|sent| sent.from == 1 && sent.to == addr(2));
+    assert!(told.clone().all(|sent| sent.copies == 0 && sent.cause != Cause::Control));
+    assert_eq!(receipts(&mut cluster)[&b"unwanted"[..]], BTreeSet::from([1]));
+    clear(&mut cluster);
+    say(&mut cluster, 0, b"next");
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&b"next"[..]].len(), 2, "it was about that one only");
+}
+
+#[test]
+fn a_prune_that_is_lost_is_said_again_and_duplicates_end() {
+    let graph = ring(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    let mut costs = Vec::new();
+    for round in 0..3_u8 {
+        say(&mut cluster, 0, &[round]);
+        if round == 0 {
+            // Node 2 has it from both sides after 2 ms, and the later one hears nothing of what it says.
+            cluster.run_for(Duration::from_micros(1_500));
+            cluster.cut_datagrams(2, 1);
+            cluster.run_for(Duration::from_millis(5));
+            cluster.heal();
+        }
+        cluster.run_for(5 * SECOND);
+        assert_eq!(receipts(&mut cluster)[&vec![round]].len(), 3);
+        costs.push(copies(&cluster));
+        clear(&mut cluster);
+    }
+    assert_eq!(costs, [5, 4, 3], "the second one brings the wish again");
 }

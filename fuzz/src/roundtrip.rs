@@ -286,7 +286,7 @@ fn controlled(draw: &mut Draw<'_>) {
         1 => Control::Graft { send: one, entries: Entries::decode(&bytes).expect(VALID) },
         2 => Control::Prune { trees: Entries::decode(&bytes).expect(VALID) },
         3 => Control::IDontWant { ids: ids() },
-        4 => Control::Digest { answer: one, ids: ids() },
+        4 => Control::Digest { answer: one, whole: other, ids: ids() },
         _ => Control::Pull { later: one, ids: ids() },
     };
     let envelope = Envelope::Control(control);

@@ -130,6 +130,26 @@ fn a_process_that_lags_is_heard_and_hears_later() {
 }
 
 #[test]
+fn a_process_loses_its_share_of_what_it_sends_and_of_what_comes() {
+    let mut world = pair(Network::default());
+    world.set_loss(id(B), Ratio::percent(50));
+    for _ in 0..100 {
+        tell(&mut world, A, b"there", Delivery::BestEffort);
+        tell(&mut world, B, b"back", Delivery::BestEffort);
+    }
+    world.run_for(SECOND);
+    for process in [A, B] {
+        let got = texts(&world, process).len();
+        assert!((30..70).contains(&got), "{got} of 100");
+    }
+    world.set_loss(id(B), Ratio::ZERO);
+    let before = world.stats().lost;
+    tell(&mut world, A, b"there", Delivery::BestEffort);
+    world.run_for(SECOND);
+    assert_eq!(world.stats().lost, before);
+}
+
+#[test]
 fn a_narrow_link_spaces_datagrams_and_loses_what_its_queue_does_not_hold() {
     let mut world = pair(Network::default());
     let narrow = Bandwidth { bytes_per_second: 10_000, queue_bytes_max: 5_000 };

@@ -7,7 +7,7 @@ use super::Node;
 use super::compose::{Cause, Datagram, Said, checksum_for};
 use super::outbox::Intent;
 use crate::member::MemberId;
-use crate::rumor::controls::{Pending, Urge, Waiting};
+use crate::rumor::controls::{Digest, Pending, Urge, Waiting};
 use crate::rumor::links::LinkSet;
 use crate::rumor::{Rumor, ShortId};
 use crate::time::Instant;
@@ -171,8 +171,9 @@ fn put_pending(
     if let Some(ids) = pending.lacking.take() {
         put_even_if_empty(writer, &pull(true), &ids, id);
     }
-    if let Some((answer, ids)) = pending.digest.take() {
-        put_even_if_empty(writer, &Control::Digest { answer, ids: Entries::none() }, &ids, id);
+    if let Some(Digest { answer, whole, ids }) = pending.digest.take() {
+        let digest = Control::Digest { answer, whole, ids: Entries::none() };
+        put_even_if_empty(writer, &digest, &ids, id);
     }
     put_announced(writer, &mut pending.announced, now, datagram);
 }

@@ -13,6 +13,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::outbox::Intent;
+use super::repair::Breadth;
 use super::{Leaving, Node};
 use crate::config::Mode;
 use crate::event::Fact;
@@ -296,7 +297,10 @@ impl Node {
                 let Some(link) = link else { return };
                 ids.iter().for_each(|id| self.on_unwanted(ShortId(id), link));
             }
-            Control::Digest { answer, ids } => self.on_digest(from, link, *answer, *ids),
+            Control::Digest { answer, whole, ids } => {
+                let wants = answer.then_some(if *whole { Breadth::Whole } else { Breadth::Hot });
+                self.on_digest(from, link, wants, *ids);
+            }
             Control::Pull { later: true, ids } => self.on_lacking(from, *ids),
             Control::Pull { later: false, ids } => {
                 ids.iter().for_each(|id| self.supply(from, ShortId(id), OffTree(true)));
@@ -380,7 +384,10 @@ impl Node {
         entries: Entries<'_, Branch>,
     ) {
         for Branch { tree, id } in entries.iter() {
-            if let Some(link) = link.filter(|_| self.has_trees()) {
+            // What comes over a stream comes along no tree.
+            let large = self.rumors.cached_short(ShortId(id));
+            let is_fetched = large.is_some_and(|rumor| !self.fits_datagram(rumor));
+            if let Some(link) = link.filter(|_| self.has_trees() && !is_fetched) {
                 let statics = self.overlay.links.statics();
                 if self.overlay.trees.graft(tree, link, statics) {
                     self.overlay.stir(tree);
@@ -472,11 +479,14 @@ impl Node {
                 continue;
             };
             let link = self.overlay.links.find(holder.addr);
+            let is_fetched = self.overlay.missing.is_fetched(id);
             let near = link.filter(|_| self.has_trees() && holder.distance != Distance::Far);
             if let Some(link) = near {
-                let statics = self.overlay.links.statics();
-                self.overlay.trees.graft(tree, link, statics);
-                self.overlay.stir(tree);
+                if !is_fetched {
+                    let statics = self.overlay.links.statics();
+                    self.overlay.trees.graft(tree, link, statics);
+                    self.overlay.stir(tree);
+                }
                 self.stats.grafts_sent += 1;
                 self.tell_now(holder.addr, |pending| pending.grafts.push((tree, id)));
             } else {
@@ -484,7 +494,6 @@ impl Node {
                 self.tell_now(holder.addr, |pending| pending.pulls.push(id));
             }
             let rtt = link.and_then(|link| self.overlay.links.get(link)?.rtt());
-            let is_fetched = self.overlay.missing.is_fetched(id);
             let wait = if is_fetched { FETCH_WITHIN } else { Link::supplied_within(rtt) };
             self.overlay.missing.wait(id, self.now + wait);
         }

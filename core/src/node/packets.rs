@@ -65,10 +65,13 @@ impl Node {
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet.len() as u64;
         let result = self.apply_packet(from, packet);
-        if let Err(error) = result {
-            self.stats.packets_refused += 1;
-            self.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
-            self.stats.undecryptable += u64::from(matches!(error, PacketError::Sealed(_)));
+        match result {
+            Ok(()) => self.break_silence(),
+            Err(error) => {
+                self.stats.packets_refused += 1;
+                self.stats.label_mismatches += u64::from(error == PacketError::LabelMismatch);
+                self.stats.undecryptable += u64::from(matches!(error, PacketError::Sealed(_)));
+            }
         }
         result
     }

@@ -3,6 +3,11 @@
 //!
 //! Digests carry ids alone. Whoever lacks something says so at once, which keeps the rumour hot with
 //! the one that told, but asks for the payload only when its tree has had its time.
+//!
+//! Interest is lost within a second where all is well. So every tenth tick is about all that came of
+//! late, both ways, and so are those after it until somebody answers: whoever was out of reach has it
+//! soon after, whatever else there is to talk about. Who heard nothing at all for a while asks so even
+//! with nothing to tell.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -13,19 +18,33 @@ use crate::epidemic::{Epidemic, Exchange};
 use crate::member::ring::{Sampling, sample};
 use crate::member::{MemberId, Record};
 use crate::rumor::ShortId;
+use crate::rumor::controls::Digest;
 use crate::rumor::links::LinkId;
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::overlay::Told;
 use crate::wire::control::Entries;
 
-/// How often a tick of a node that has nothing new to talk about repeats what is not so new.
-const QUIET_EVERY: u32 = 10;
+/// How often a tick repeats what is not so new.
+const WHOLE_EVERY: u32 = 10;
 
-/// What is not so new.
-const QUIET_SPAN: Duration = Duration::from_secs(10);
-
-/// Most ids in a digest: what a datagram of the usual size holds.
+/// Most ids in a digest: what a datagram of the usual size holds. Where more came of late, whole
+/// digests take turns.
 const DIGEST_IDS_MAX: usize = 128;
+
+/// In so many intervals of probes some datagram comes, an ack at least.
+const USUAL_PROBES: u32 = 3;
+
+/// Of those who were sent a whole digest and did not answer, so many may still do so.
+const ASKED_MAX: usize = 4;
+
+/// What a digest is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// What its sender still talks about.
+    Hot,
+    /// All that came of late.
+    Whole,
+}
 
 impl Node {
     /// The repair's part of a tick.
@@ -33,40 +52,60 @@ impl Node {
         self.overlay.told.clear();
         let Some(epidemic) = self.params.repair.filter(|_| self.has_overlay()) else { return };
         self.overlay.courses.cool_the_old(self.now, self.params.payload_cache_for);
-        let ids = self.ids_to_talk_about();
-        if ids.is_empty() {
+        self.overlay.ticks = self.overlay.ticks.wrapping_add(1);
+        if self.overlay.ticks.is_multiple_of(WHOLE_EVERY) {
+            self.overlay.whole.get_or_insert_default();
+        }
+        let is_whole = self.overlay.whole.is_some();
+        let breadth = if is_whole { Breadth::Whole } else { Breadth::Hot };
+        let ids = self.ids_to_talk_about(breadth, &[]);
+        if ids.is_empty() && !(is_whole && self.overlay.was_deaf) {
             return;
         }
         let near = self.digest_to_neighbor(epidemic, &ids);
-        self.digest_to_anybody(epidemic, &ids, near);
+        // Where there is nobody else, the neighbour gets the whole one.
+        self.digest_to_anybody(epidemic, breadth, &ids, near.filter(|_| !is_whole));
         if !epidemic.feedback {
             ids.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
     }
 
-    fn ids_to_talk_about(&mut self) -> Vec<ShortId> {
-        if !self.overlay.courses.is_quiet() {
-            self.overlay.quiet_ticks = 0;
-            return self.overlay.courses.hot().take(DIGEST_IDS_MAX).collect();
+    /// A datagram has come. After a long silence others may have said what did not get through.
+    pub(super) fn break_silence(&mut self) {
+        let before = core::mem::replace(&mut self.overlay.datagram_at, self.now);
+        let probes = self.params.probe_interval.unwrap_or_default();
+        let ticks = self.params.gossip_interval.unwrap_or_default();
+        let usual = (probes * USUAL_PROBES).max(ticks * WHOLE_EVERY);
+        if self.has_overlay() && self.now.saturating_since(before) > usual {
+            self.overlay.whole.get_or_insert_default();
+            self.overlay.was_deaf = true;
         }
-        self.overlay.quiet_ticks = self.overlay.quiet_ticks.wrapping_add(1);
-        if !self.overlay.quiet_ticks.is_multiple_of(QUIET_EVERY) {
-            return Vec::new();
-        }
-        self.ids_since(QUIET_SPAN)
     }
 
-    /// The newest ids that came within so long.
-    fn ids_since(&self, span: Duration) -> Vec<ShortId> {
-        self.overlay.courses.since(self.now.before(span)).take(DIGEST_IDS_MAX).collect()
+    /// As many ids as a digest holds, less those that the other side named.
+    fn ids_to_talk_about(&self, breadth: Breadth, known: &[ShortId]) -> Vec<ShortId> {
+        let courses = &self.overlay.courses;
+        let is_news = |id: &ShortId| !known.contains(id);
+        if breadth == Breadth::Hot {
+            return courses.hot().filter(is_news).take(DIGEST_IDS_MAX).collect();
+        }
+        let turn = (self.overlay.ticks / WHOLE_EVERY) as usize;
+        let then = self.now.before(self.lately());
+        courses.part_since(then, turn, DIGEST_IDS_MAX).filter(is_news).collect()
+    }
+
+    /// What came of late, so that whoever asks for it finds it: beyond three quarters of the time that
+    /// payloads are kept, the one asked might have forgotten it.
+    fn lately(&self) -> Duration {
+        self.params.payload_cache_for * 3 / 4
     }
 
     /// A neighbour that was out of reach may have missed all that can still be had.
     pub(super) fn welcome_with_digest(&mut self, addr: SocketAddr) {
         let Some(epidemic) = self.params.repair else { return };
-        let ids = self.ids_since(self.params.payload_cache_for);
+        let ids = self.ids_to_talk_about(Breadth::Whole, &[]);
         if !ids.is_empty() {
-            self.digest(epidemic, addr, ids);
+            self.digest(epidemic, Breadth::Whole, addr, ids);
         }
     }
 
@@ -87,11 +126,17 @@ impl Node {
         if news.is_empty() {
             return None;
         }
-        self.digest(epidemic, addr, news);
+        self.digest(epidemic, Breadth::Hot, addr, news);
         Some(addr)
     }
 
-    fn digest_to_anybody(&mut self, epidemic: Epidemic, ids: &[ShortId], but: Option<SocketAddr>) {
+    fn digest_to_anybody(
+        &mut self,
+        epidemic: Epidemic,
+        breadth: Breadth,
+        ids: &[ShortId],
+        but: Option<SocketAddr>,
+    ) {
         let me = self.me;
         let drawn = sample(
             1,
@@ -108,26 +153,35 @@ impl Node {
         );
         let addr = drawn.first().and_then(|&id| self.table.get(id));
         if let Some(addr) = addr.map(|record| record.addr.socket_addr()) {
-            self.digest(epidemic, addr, ids.to_vec());
+            self.digest(epidemic, breadth, addr, ids.to_vec());
         }
     }
 
-    fn digest(&mut self, epidemic: Epidemic, to: SocketAddr, ids: Vec<ShortId>) {
+    fn digest(&mut self, epidemic: Epidemic, breadth: Breadth, to: SocketAddr, ids: Vec<ShortId>) {
+        let whole = breadth == Breadth::Whole;
         let (answer, listed) = match epidemic.exchange {
             Exchange::Push => (false, ids.clone()),
             Exchange::Pull => (true, Vec::new()),
             Exchange::PushPull => (true, ids.clone()),
         };
         self.overlay.told.push(Told { to, ids });
-        self.tell_now(to, |pending| pending.digest = Some((answer, listed)));
+        if whole {
+            self.overlay.whole = self.overlay.whole.take().filter(|_| answer).map(|mut asked| {
+                asked.truncate(ASKED_MAX - 1);
+                asked.insert(0, to);
+                asked
+            });
+        }
+        let digest = Digest { answer, whole, ids: listed };
+        self.tell_now(to, |pending| pending.digest = Some(digest));
     }
 
-    /// Somebody says what it has.
+    /// Somebody says what it has, and may want to hear what is here.
     pub(super) fn on_digest(
         &mut self,
         from: SocketAddr,
         link: Option<LinkId>,
-        answer: bool,
+        wants: Option<Breadth>,
         ids: Entries<'_, u64>,
     ) {
         let epidemic = self.params.repair.unwrap_or_default();
@@ -145,24 +199,13 @@ impl Node {
         if epidemic.feedback {
             known.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
-        if !answer {
-            return;
-        }
-        let mut own: Vec<ShortId> = if self.overlay.courses.is_quiet() {
-            self.ids_since(QUIET_SPAN)
-        } else {
-            self.overlay
-                .courses
-                .hot()
-                .filter(|id| !known.contains(id))
-                .take(DIGEST_IDS_MAX)
-                .collect()
-        };
-        own.retain(|id| !known.contains(id));
+        let Some(breadth) = wants else { return };
+        let own = self.ids_to_talk_about(breadth, &known);
         self.tell_now(from, |pending| {
             pending.lacking = Some(lacking);
             if !own.is_empty() {
-                pending.digest = Some((false, own));
+                let whole = breadth == Breadth::Whole;
+                pending.digest = Some(Digest { answer: false, whole, ids: own });
             }
         });
     }
@@ -182,6 +225,10 @@ impl Node {
     /// The answer to a digest: what the other side lacks. The rest it knew.
     pub(super) fn on_lacking(&mut self, from: SocketAddr, lacking: Entries<'_, u64>) {
         let epidemic = self.params.repair.unwrap_or_default();
+        if self.overlay.whole.as_ref().is_some_and(|asked| asked.contains(&from)) {
+            self.overlay.whole = None;
+            self.overlay.was_deaf = false;
+        }
         let Some(place) = self.overlay.told.iter().position(|told| told.to == from) else { return };
         let told = self.overlay.told.swap_remove(place);
         if !epidemic.feedback {

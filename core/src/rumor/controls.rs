@@ -41,6 +41,14 @@ pub(crate) enum Urge {
     Pass,
 }
 
+/// What is here, as it is told.
+#[derive(Debug)]
+pub(crate) struct Digest {
+    pub(crate) answer: bool,
+    pub(crate) whole: bool,
+    pub(crate) ids: Vec<ShortId>,
+}
+
 /// All that waits for one recipient.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -53,8 +61,7 @@ pub(crate) struct Pending {
     pub(crate) pulls: Vec<ShortId>,
     /// An answer to a digest; empty is one too.
     pub(crate) lacking: Option<Vec<ShortId>>,
-    /// Whether an answer is wanted, and what is here.
-    pub(crate) digest: Option<(bool, Vec<ShortId>)>,
+    pub(crate) digest: Option<Digest>,
     pub(crate) announced: Vec<Waiting>,
     /// It stands in the outbox.
     intended: bool,
@@ -62,7 +69,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     fn len(&self) -> usize {
-        let digest = self.digest.as_ref().map_or(0, |(_, ids)| 1 + ids.len());
+        let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.ids.len());
         self.prunes.len()
             + self.grafts.len()
             + self.swaps.len()

@@ -201,10 +201,6 @@ impl Courses {
         self.hot.iter().copied()
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.hot.is_empty()
-    }
-
     /// Talk about it no more.
     pub(crate) fn cool(&mut self, cold: ShortId) {
         self.hot.retain(|&id| id != cold);
@@ -218,10 +214,19 @@ impl Courses {
         }
     }
 
-    /// The rumours that came after a time, newest first.
-    pub(crate) fn since(&self, then: Instant) -> impl Iterator<Item = ShortId> {
-        let young = move |id: &&ShortId| self.courses.get(id).is_some_and(|c| c.since >= then);
-        self.order.iter().rev().take_while(young).copied()
+    /// The `turn`-th part, of so many, of the rumours that came after a time, newest first; after the
+    /// last part comes the first.
+    pub(crate) fn part_since(
+        &self,
+        then: Instant,
+        turn: usize,
+        len: usize,
+    ) -> impl Iterator<Item = ShortId> {
+        // They stand in the order in which they came.
+        let is_old = |id: &ShortId| self.courses.get(id).is_some_and(|c| c.since < then);
+        let young = self.order.partition_point(is_old);
+        let parts = (self.order.len() - young).div_ceil(len).max(1);
+        self.order.range(young..).rev().skip(turn % parts * len).take(len).copied()
     }
 
     /// Forgets what was known about places in the list of links that have other ends now.
@@ -312,7 +317,11 @@ mod tests {
         }
         courses.cool(ShortId(2));
         assert!(courses.hot().eq([ShortId(1), ShortId(3)]));
-        assert!(courses.since(at(200)).eq([ShortId(3), ShortId(2)]));
+        assert!(courses.part_since(at(200), 0, 9).eq([ShortId(3), ShortId(2)]));
+        let part = |turn| courses.part_since(at(100), turn, 2).collect::<Vec<_>>();
+        assert_eq!(part(0), [ShortId(3), ShortId(2)]);
+        assert_eq!((part(1), part(2)), (Vec::from([ShortId(1)]), part(0)));
+        assert_eq!(courses.part_since(at(301), 7, 2).count(), 0);
         courses.cool_the_old(at(30_100), KEEP);
         assert_eq!(courses.hot().count(), 2, "30 s old, not more");
         courses.cool_the_old(at(30_101), KEEP);

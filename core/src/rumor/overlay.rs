@@ -49,8 +49,14 @@ pub(crate) struct Overlay {
     pub(crate) follows: Option<u64>,
     /// The digests of the last tick.
     pub(crate) told: SmallVec<[Told; 2]>,
-    /// Ticks without anything to talk about.
-    pub(crate) quiet_ticks: u32,
+    /// Ticks so far, of those that repair.
+    pub(crate) ticks: u32,
+    /// While a whole digest is due: who was sent one, the last first.
+    pub(crate) whole: Option<SmallVec<[SocketAddr; 4]>>,
+    /// When the last datagram came, of whatever kind.
+    pub(crate) datagram_at: Instant,
+    /// Nothing came for longer than usual, and no whole digest was answered since.
+    pub(crate) was_deaf: bool,
     /// Bytes of payload sent to those who asked, and since when they are counted.
     served: (usize, Instant),
     pub(crate) degraded_at: Option<Instant>,
@@ -73,7 +79,10 @@ impl Overlay {
             clients: Vec::new(),
             follows: None,
             told: SmallVec::new(),
-            quiet_ticks: 0,
+            ticks: 0,
+            whole: None,
+            datagram_at: Instant::ZERO,
+            was_deaf: false,
             served: (0, Instant::ZERO),
             degraded_at: None,
             is_isolated: false,

@@ -10,7 +10,7 @@
 //! | 3 GRAFT | 1 = send it | tree, short id | 9 |
 //! | 4 PRUNE | | tree | 1 |
 //! | 5 IDONTWANT | | short id | 8 |
-//! | 7 DIGEST | 1 = answer | short id | 8 |
+//! | 7 DIGEST | 1 = answer, 2 = whole | short id | 8 |
 //! | 8 PULL | 1 = later | short id | 8 |
 //!
 //! A tree is a number below [`TREES`]. PRUNE, GRAFT and IDONTWANT are Plumtree's and gossipsub's
@@ -31,6 +31,8 @@ const ANSWER: u8 = 1;
 const FETCH: u8 = 2;
 /// IHAVE: here the payload would have come along the tree, had the recipient not had it before.
 const PASSED: u8 = 4;
+/// DIGEST: not only what the sender still talks about.
+const WHOLE: u8 = 2;
 /// GRAFT: the payload is wanted, not only the next ones.
 const SEND: u8 = 1;
 /// PULL: the sender lacks these, and waits for them to come by themselves.
@@ -72,6 +74,9 @@ pub enum Control<'a> {
     Digest {
         /// The recipient shall send its own, too.
         answer: bool,
+        /// They are what came of late, also what the sender talks about no more, and so shall the
+        /// answer be.
+        whole: bool,
         /// Short ids.
         ids: Entries<'a, u64>,
     },
@@ -263,7 +268,9 @@ impl<'a> Control<'a> {
             kind::GRAFT => Self::Graft { send: has(SEND), entries: Entries::decode(rest)? },
             kind::PRUNE => Self::Prune { trees: Entries::decode(rest)? },
             kind::IDONTWANT => Self::IDontWant { ids: Entries::decode(rest)? },
-            kind::DIGEST => Self::Digest { answer: has(ANSWER), ids: Entries::decode(rest)? },
+            kind::DIGEST => {
+                Self::Digest { answer: has(ANSWER), whole: has(WHOLE), ids: Entries::decode(rest)? }
+            }
             kind::PULL => Self::Pull { later: has(LATER), ids: Entries::decode(rest)? },
             _ => return Ok(None),
         }))
@@ -279,7 +286,9 @@ impl<'a> Control<'a> {
             Self::Graft { send, .. } => (kind::GRAFT, flag(send, SEND)),
             Self::Prune { .. } => (kind::PRUNE, 0),
             Self::IDontWant { .. } => (kind::IDONTWANT, 0),
-            Self::Digest { answer, .. } => (kind::DIGEST, flag(answer, ANSWER)),
+            Self::Digest { answer, whole, .. } => {
+                (kind::DIGEST, flag(answer, ANSWER) | flag(whole, WHOLE))
+            }
             Self::Pull { later, .. } => (kind::PULL, flag(later, LATER)),
         }
     }
@@ -311,7 +320,7 @@ mod tests {
         let announced = b"\x01\x02\x03\x04\x05\x06\x07\x08\x3f\x14";
         let branch = b"\x07\x00\x00\x00\x00\x00\x00\x00\x09";
         let ids = b"\x00\x00\x00\x00\x00\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff";
-        let cases: [(Control<'_>, &[u8], &[u8]); 7] = [
+        let cases: [(Control<'_>, &[u8], &[u8]); 8] = [
             (
                 Control::IHave {
                     answer: true,
@@ -339,7 +348,16 @@ mod tests {
             ),
             (Control::Prune { trees: entries(b"\x00\x3f") }, b"RM\x14\x00\x00\x00", b"\x00\x3f"),
             (Control::IDontWant { ids: entries(ids) }, b"RM\x15\x00\x00\x00", ids),
-            (Control::Digest { answer: true, ids: entries(ids) }, b"RM\x17\x01\x00\x00", ids),
+            (
+                Control::Digest { answer: true, whole: false, ids: entries(ids) },
+                b"RM\x17\x01\x00\x00",
+                ids,
+            ),
+            (
+                Control::Digest { answer: false, whole: true, ids: entries(ids) },
+                b"RM\x17\x02\x00\x00",
+                ids,
+            ),
             (Control::Pull { later: true, ids: entries(b"") }, b"RM\x18\x01\x00\x00", b""),
         ];
         for (control, header, body) in cases {

@@ -45,6 +45,10 @@ impl<A: App, W: Watch> World<A, W> {
                 return if self.wait(from, to, what) { Sent::Waits } else { Sent::Overflowed };
             }
         }
+        if self.loses(from, to) {
+            self.stats.lost += 1;
+            return Sent::Lost;
+        }
         let late = queued + self.lag(from, to);
         let copies = self.network.fate(from.index(), to.index(), &mut self.network_chance);
         let plan = |world: &mut Self, path: Path| {

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use rumormill::{Instant, StreamId};
 
 use super::{App, News, ProcessId, Watch, What, World};
+use crate::chance::Ratio;
 use crate::trace::Step;
 
 /// Datagrams that wait on a clogged link at most; more are lost.
@@ -50,6 +51,8 @@ pub struct Bandwidth {
 pub(super) struct Troubles {
     /// Everything from it and to it takes longer by this.
     lag: Duration,
+    /// Of the datagrams from it, and of those to it, this share is lost.
+    loss: Ratio,
     uplink: Option<Uplink>,
     paused: Option<Paused>,
 }
@@ -129,6 +132,18 @@ impl<A: App, W: Watch> World<A, W> {
         let lag = of(from) + of(to);
         self.stats.lagged += u64::from(!lag.is_zero());
         lag
+    }
+
+    /// Has this share of the datagrams from a process, and of those to it, lost, beside what the
+    /// network loses.
+    pub fn set_loss(&mut self, id: ProcessId, loss: Ratio) {
+        self.processes[id.index()].troubles.loss = loss;
+    }
+
+    /// Whether one of the ends loses a datagram.
+    pub(super) fn loses(&mut self, from: ProcessId, to: ProcessId) -> bool {
+        let [from, to] = [from, to].map(|id| self.processes[id.index()].troubles.loss);
+        self.fault_chance.happens(from) || self.fault_chance.happens(to)
     }
 
     /// Limits what a process sends; `None` ends that.
