@@ -99,7 +99,7 @@ impl Node {
                 let Some(link) = self.overlay.links.find(holder.addr) else { continue };
                 // It needs no copy, even if its link carries payloads from now on.
                 course.known_by.insert(link);
-                if holder.was_asked() {
+                if holder.was_asked() && holder.distance != Distance::Far {
                     course.asked.insert(link);
                 }
             }
@@ -121,8 +121,8 @@ impl Node {
         self.overlay.patience.learn(tree, lag);
     }
 
-    /// Takes the link to `addr` into a tree if it would have brought a rumour so much earlier. The
-    /// old way is pruned when the next rumour comes along both.
+    /// Takes the link to `addr` into a tree, for the one that the rumour came along, if it would have
+    /// brought it so much earlier. If the word about it is lost, the next id along it asks.
     fn consider_swap(
         &mut self,
         tree: u8,
@@ -145,6 +145,9 @@ impl Node {
         self.overlay.stir(tree);
         self.stats.swaps += 1;
         self.tell_now(addr, |pending| pending.swaps.push((tree, id)));
+        if let Some(worse) = came.link {
+            self.prune(tree, worse);
+        }
     }
 
     /// A copy of a rumour that is known.
@@ -155,13 +158,13 @@ impl Node {
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         course.known_by.insert(link);
         let tree = course.tree;
-        // Twice from the parent is the network's doing, or an answer to asking twice.
-        if !has_trees || came.off_tree || course.parent == Some(link) {
+        if !has_trees || came.off_tree {
             return;
         }
         if course.off_tree {
             self.on_passed(id, link);
-        } else {
+        } else if course.parent != Some(link) {
+            // Twice from the parent is the network's doing, or an answer to asking twice.
             let late = course.late_parent(link);
             if late.is_some() {
                 course.parent = Some(link);

@@ -121,9 +121,14 @@ impl MissingRumors {
             self.due.insert((due, id));
             missing.due = due;
         }
-        let known = missing.holders.iter().any(|known| known.addr == holder);
-        if !known && missing.holders.len() < HOLDERS_MAX {
-            missing.holders.push(Holder { addr: holder, distance, since, asked: 0 });
+        let holders = &mut missing.holders;
+        if let Some(known) = holders.iter_mut().find(|known| known.addr == holder) {
+            // What a digest said, its link says now.
+            if distance < known.distance {
+                (known.distance, known.since) = (distance, since);
+            }
+        } else if holders.len() < HOLDERS_MAX {
+            holders.push(Holder { addr: holder, distance, since, asked: 0 });
         }
         true
     }
