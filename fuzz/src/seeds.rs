@@ -191,6 +191,7 @@ pub fn envelope() -> Vec<Seed> {
         seed("prune-no-tree", b"RM\x14\0\0\0\x40"),
         seed("idontwant", b"RM\x15\0\0\0\0\0\0\0\0\0\0\x09"),
         seed("digest", b"RM\x17\x01\0\0\0\0\0\0\0\0\0\x09"),
+        seed("digest-whole", b"RM\x17\x03\0\0\0\0\0\0\0\0\0\x09"),
         seed("pull", b"RM\x18\0\0\0\0\0\0\0\0\0\0\x09"),
         seed("pull-later", b"RM\x18\x01\0\0"),
         seed("bare", b"hello"),
