@@ -72,10 +72,8 @@ fn codec(user: &[u8]) {
 const fn known_flags(envelope: &Envelope<'_>) -> u8 {
     match envelope {
         Envelope::Control(Control::IHave { .. }) => 7,
-        Envelope::Data(_)
-        | Envelope::Control(
-            Control::Graft { .. } | Control::Digest { .. } | Control::Pull { .. },
-        ) => 1,
+        Envelope::Control(Control::Digest { .. }) => 3,
+        Envelope::Data(_) | Envelope::Control(Control::Graft { .. } | Control::Pull { .. }) => 1,
         Envelope::Direct { .. }
         | Envelope::Control(Control::Prune { .. } | Control::IDontWant { .. }) => 0,
     }
