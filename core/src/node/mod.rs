@@ -709,10 +709,11 @@ impl Node {
         self.stats.events_dropped += self.events.push(self.now, fact);
     }
 
-    fn intend(&mut self, intent: Intent) {
-        if self.outbox.push(intent).is_err() {
-            self.stats.outbox_overflows += 1;
-        }
+    /// `false`: the outbox is full, and it was dropped.
+    fn intend(&mut self, intent: Intent) -> bool {
+        let is_full = self.outbox.push(intent).is_err();
+        self.stats.outbox_overflows += u64::from(is_full);
+        !is_full
     }
 
     fn take_seq(&mut self) -> SeqNo {

@@ -217,9 +217,15 @@ impl Node {
 
     fn intend_control(&mut self, to: SocketAddr, due: Due) {
         match due {
-            Due::Now => self.intend(Intent::Control { to }),
+            Due::Now => self.intend_talk(to),
             Due::Later => {}
             Due::Dropped => self.stats.controls_dropped += 1,
+        }
+    }
+
+    fn intend_talk(&mut self, to: SocketAddr) {
+        if !self.intend(Intent::Control { to }) {
+            self.overlay.controls.postpone(to, self.now);
         }
     }
 
@@ -440,7 +446,7 @@ impl Node {
         self.ask_for_missing();
         if self.overlay.controls.deadline().is_some_and(|at| at <= self.now) {
             for to in self.overlay.controls.flush() {
-                self.intend(Intent::Control { to });
+                self.intend_talk(to);
             }
         }
     }

@@ -68,6 +68,13 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// A digest of all is not replaced by one of less.
+    pub(crate) fn set_digest(&mut self, digest: Digest) {
+        if digest.whole || !self.digest.as_ref().is_some_and(|waiting| waiting.whole) {
+            self.digest = Some(digest);
+        }
+    }
+
     fn len(&self) -> usize {
         let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.ids.len());
         self.prunes.len()
@@ -146,6 +153,13 @@ impl Controls {
         flushed.collect()
     }
 
+    /// The outbox had no room for a datagram: what waits for it is tried again soon.
+    pub(crate) fn postpone(&mut self, to: SocketAddr, now: Instant) {
+        let Some(pending) = self.pending.get_mut(&to) else { return };
+        pending.intended = false;
+        self.flush_at.get_or_insert(now + HOLD);
+    }
+
     /// Takes out all that waits for one recipient.
     pub(crate) fn take(&mut self, to: SocketAddr) -> Option<Pending> {
         let pending = self.pending.remove(&to)?;
@@ -197,6 +211,28 @@ mod tests {
         controls.put_back(addr(1), taken);
         controls.check();
         assert!(controls.flush().is_empty(), "both stand in the outbox");
+    }
+
+    #[test]
+    fn what_found_no_room_in_the_outbox_is_tried_again_soon() {
+        let mut controls = Controls::default();
+        let now = Instant::from_micros(5_000);
+        assert_eq!(controls.urgent(addr(1), |pending| pending.prunes.push(3)), Due::Now);
+        controls.postpone(addr(1), now);
+        controls.check();
+        assert_eq!(controls.deadline(), Some(now + HOLD));
+        assert_eq!(controls.flush(), [addr(1)]);
+        assert!(controls.flush().is_empty());
+    }
+
+    #[test]
+    fn a_digest_of_all_is_not_replaced_by_one_of_less() {
+        let mut pending = Pending::default();
+        let digest = |whole, id| Digest { answer: true, whole, ids: alloc::vec![ShortId(id)] };
+        for (whole, id) in [(false, 1), (true, 2), (false, 3)] {
+            pending.set_digest(digest(whole, id));
+        }
+        assert!(pending.digest.is_some_and(|digest| digest.ids == [ShortId(2)]));
     }
 
     #[test]
