@@ -577,6 +577,9 @@ fn a_member_of_another_mode_gets_what_it_asks_for() {
         let reached = receipts(&mut cluster).remove(&vec![b'n', round]).unwrap_or_default();
         assert_eq!(reached.len(), 4, "{round}");
     }
+    let stats = cluster.node(2).stats();
+    assert_eq!(stats.rumors_given_up, 0, "it asks no more for what it has");
+    assert!(stats.pulls_sent <= 4, "once for each: {}", stats.pulls_sent);
 }
 
 #[test]

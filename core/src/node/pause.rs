@@ -31,6 +31,7 @@ impl Node {
         self.streams.postpone(lost);
         self.asks.postpone(lost);
         self.overlay.courses.postpone(lost);
+        self.overlay.missing.postpone(lost);
         self.postpone_verdicts(lost);
     }
 

@@ -160,11 +160,11 @@ impl Node {
     fn digest(&mut self, epidemic: Epidemic, breadth: Breadth, to: SocketAddr, ids: Vec<ShortId>) {
         let whole = breadth == Breadth::Whole;
         let (answer, listed) = match epidemic.exchange {
-            Exchange::Push => (false, ids.clone()),
+            Exchange::Push => (false, ids),
             Exchange::Pull => (true, Vec::new()),
-            Exchange::PushPull => (true, ids.clone()),
+            Exchange::PushPull => (true, ids),
         };
-        self.overlay.told.push(Told { to, ids });
+        self.overlay.told.push(Told { to, ids: listed.clone() });
         if whole {
             self.overlay.whole = self.overlay.whole.take().filter(|_| answer).map(|mut asked| {
                 asked.truncate(ASKED_MAX - 1);
@@ -173,7 +173,7 @@ impl Node {
             });
         }
         let digest = Digest { answer, whole, ids: listed };
-        self.tell_now(to, |pending| pending.digest = Some(digest));
+        self.tell_now(to, |pending| pending.set_digest(digest));
     }
 
     /// Somebody says what it has, and may want to hear what is here.
@@ -205,7 +205,7 @@ impl Node {
             pending.lacking = Some(lacking);
             if !own.is_empty() {
                 let whole = breadth == Breadth::Whole;
-                pending.digest = Some(Digest { answer: false, whole, ids: own });
+                pending.set_digest(Digest { answer: false, whole, ids: own });
             }
         });
     }

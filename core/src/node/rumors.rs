@@ -66,6 +66,9 @@ impl Node {
             if self.has_overlay() {
                 self.watch_for_parts(arrival.from, came, &rumor.id);
                 self.begin_course(&rumor, came);
+            } else {
+                // Members along links may have told its id.
+                self.overlay.missing.remove(rumor.key.short());
             }
             self.spread(rumor, from);
             return;

@@ -234,6 +234,7 @@ impl Courses {
         for course in self.courses.values_mut() {
             course.sent = course.sent.minus(links);
             course.known_by = course.known_by.minus(links);
+            course.asked = course.asked.minus(links);
             course.parent = course.parent.filter(|&parent| !links.contains(parent));
         }
     }

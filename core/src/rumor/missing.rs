@@ -150,6 +150,15 @@ impl MissingRumors {
         Some(missing)
     }
 
+    /// The node stood still so long: whoever was asked may have answered meanwhile.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        self.due.clear();
+        for (&id, missing) in &mut self.missing {
+            missing.due += by;
+            self.due.insert((missing.due, id));
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.due.first().map(|&(due, _)| due)
     }
