@@ -206,7 +206,7 @@ pub(crate) enum ExperimentCommand {
     ///   kv-demo experiment epidemic --exchange push,pull,push-pull --k 1,2,3
     ///   kv-demo experiment epidemic --interest feedback,blind --stop counter,coin --sites 10000
     ///
-    /// The repair of mode `matching` obeys the same policies: push-pull, feedback, a counter of 3.
+    /// The repair of mode `matching` follows one of them: push-pull, feedback, a counter of 3.
     #[command(verbatim_doc_comment)]
     Epidemic(EpidemicArgs),
 }

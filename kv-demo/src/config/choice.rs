@@ -20,7 +20,7 @@ pub enum Mode {
     ThesisMatching,
     /// The fair baseline: random members at each tick, duplicates dropped.
     Classic,
-    /// Ours: along the links at once, repeated by the tick, duplicates dropped.
+    /// Ours: along the links at once, pruned to trees and repaired by the tick, duplicates dropped.
     Matching,
 }
 

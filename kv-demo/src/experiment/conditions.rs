@@ -78,7 +78,7 @@ pub enum Kill {
 
 /// A text that is neither.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{given}` kills nobody: use a share as 10%, a number of nodes, or cut")]
+#[error("`{given}` cannot be killed: use a share up to 100% as 10%, a number of nodes, or cut")]
 pub struct BadKill {
     /// What was given.
     pub given: String,
