@@ -1,6 +1,7 @@
 //! What happened to members, with the cause, for people: the log behind `members --watch`.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use rumormill::{Fact, NodeName};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum What {
     SeedReached,
     /// A seed did not answer.
     SeedFailed,
+    /// The neighbours of the list cannot bring this node everything.
+    Degraded,
     /// Changes were lost: look at the members anew.
     Resync,
 }
@@ -60,6 +63,7 @@ impl What {
             Self::Refuted => "refuted",
             Self::SeedReached => "seed-reached",
             Self::SeedFailed => "seed-failed",
+            Self::Degraded => "degraded",
             Self::Resync => "resync",
         }
     }
@@ -163,12 +167,26 @@ fn describe(fact: &Fact, own: &NodeName) -> Option<(What, String, String)> {
             let cause = format!("{reason} (attempt {attempts}); next one in {pause:.1} s");
             (What::SeedFailed, seed.to_string(), cause)
         }
+        Fact::OverlayDegraded { lost, beyond } => {
+            (What::Degraded, own.to_string(), degraded(lost, beyond.as_ref()))
+        }
         Fact::Resync { dropped } => {
             (What::Resync, own.to_string(), format!("{dropped} changes were lost"))
         }
         _ => return None,
     };
     Some((what, member, cause))
+}
+
+fn degraded(lost: &[SocketAddr], beyond: Option<&NodeName>) -> String {
+    let lost: Vec<String> = lost.iter().map(SocketAddr::to_string).collect();
+    let lost = lost.join(", ");
+    match beyond {
+        Some(member) => format!(
+            "the list has fallen apart: {lost} cannot be reached, and news came from {member} instead"
+        ),
+        None => format!("the list has fallen apart: {lost} cannot be reached"),
+    }
 }
 
 fn failure(own: &NodeName, reported_by: &NodeName, accusers: &[NodeName]) -> String {
@@ -213,6 +231,18 @@ mod tests {
         let (what, member, cause) = describe(&fact, &name("a")).unwrap();
         assert_eq!((what.name(), &*member), ("reach", "v"));
         assert_eq!(cause, "streams only get through to it from this node");
+    }
+
+    #[test]
+    fn a_list_in_pieces_is_told_with_where_it_is_cut() {
+        let lost = vec!["127.0.0.1:7".parse().unwrap(), "127.0.0.1:8".parse().unwrap()];
+        let fact = Fact::OverlayDegraded { lost: lost.clone(), beyond: Some(name("v")) };
+        let (what, member, cause) = describe(&fact, &name("a")).unwrap();
+        assert_eq!((what.name(), &*member), ("degraded", "a"));
+        let words = "the list has fallen apart: 127.0.0.1:7, 127.0.0.1:8 cannot be reached";
+        assert_eq!(cause, format!("{words}, and news came from v instead"));
+        let alone = Fact::OverlayDegraded { lost, beyond: None };
+        assert_eq!(describe(&alone, &name("a")).unwrap().2, words);
     }
 
     #[test]
