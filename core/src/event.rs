@@ -333,6 +333,10 @@ impl EventQueue {
         0
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The oldest event; first of all a [`Fact::Resync`] if any were dropped.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Event> {
         if self.dropped > 0 {

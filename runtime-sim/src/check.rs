@@ -153,7 +153,7 @@ struct Observed {
     /// In the order in which the node lists its members.
     members: Vec<Seen>,
     next_event: u64,
-    /// Told in this turn.
+    /// Most that waited at a time in this turn.
     events: usize,
     events_dropped: u64,
     sent: (u64, u64),
@@ -543,8 +543,9 @@ impl Watch for Checker {
 
     fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {
         let observed = self.observed(id);
-        // That some were dropped is told beside them.
-        observed.events += usize::from(!matches!(event.fact, Fact::Resync { .. }));
+        // This one waited too. That some were dropped is told beside them.
+        let this = usize::from(!matches!(event.fact, Fact::Resync { .. }));
+        observed.events = observed.events.max(node.events_waiting() + this);
         let expected = observed.next_event;
         observed.next_event = event.number + 1;
         let skipped = if let Fact::Resync { dropped } = event.fact {

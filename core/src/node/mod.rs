@@ -658,6 +658,12 @@ impl Node {
         self.updates.len()
     }
 
+    /// How many events wait to be polled, [`Fact::Resync`] apart.
+    #[must_use]
+    pub fn events_waiting(&self) -> usize {
+        self.events.len()
+    }
+
     /// How many seeds have not answered yet.
     #[must_use]
     pub fn seeds_waiting(&self) -> usize {
