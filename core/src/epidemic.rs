@@ -17,7 +17,8 @@ pub struct Epidemic {
 /// Who tells whom in a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exchange {
-    /// The one that makes the contact tells.
+    /// The one that makes the contact tells. As [`Config::repair`](crate::Config::repair) nobody answers
+    /// then, so that feedback counts nothing: interest ends when payloads are no longer kept.
     Push,
     /// The one that makes the contact asks.
     Pull,
