@@ -8,6 +8,10 @@ more=${1:+$(cd "$1" && pwd)}
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 tools=$(rustc +nightly --print target-libdir)/../bin
+if [ ! -x "$tools/llvm-profdata" ]; then
+    echo "coverage needs llvm-profdata: rustup component add llvm-tools --toolchain nightly" >&2
+    exit 1
+fi
 target_dir=${CARGO_TARGET_DIR:-target}/coverage
 profiles=() objects=()
 for target in packet stream envelope roundtrip node; do

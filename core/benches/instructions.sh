@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-version=$(sed -n '/^name = "gungraun-runner"$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+version=$(sed -n '/^name = "gungraun-runner"$/{n;s/version = "\(.*\)"/\1/p}' core/benches/compare/Cargo.lock)
 for tool in valgrind gungraun-runner; do
     if ! command -v "$tool" >/dev/null; then
         echo "skipped: instructions per packet: $tool is not installed" \
@@ -13,7 +13,7 @@ for tool in valgrind gungraun-runner; do
     fi
 done
 
-cargo bench --package rumormill --bench instructions | awk '
+cargo bench --manifest-path core/benches/compare/Cargo.toml --locked --bench instructions | awk '
     /^instructions::/ { split($1, path, "::"); work = path[3]; size = $2; sub(/:.*/, "", size) }
     /Instructions:/ { split($2, counts, "|"); found[work, size] = counts[1]; works[work] = 1 }
     END {

@@ -3,7 +3,7 @@
 
 #![allow(unused_qualifications, missing_docs, reason = "what gungraun's macros write")]
 
-#[path = "../tests/util/crowd.rs"]
+#[path = "../../../tests/util/crowd.rs"]
 mod crowd;
 
 use std::hint::black_box;
