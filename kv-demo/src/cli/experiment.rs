@@ -11,6 +11,7 @@ use kv_demo::experiment::{
     WorldPlan,
 };
 use kv_demo::metrics::Runtime;
+use kv_demo::settings::{self, Unheeded};
 use kv_demo::topology::{Graph, Source, SourceError, Topology, node_count};
 use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
@@ -182,6 +183,8 @@ pub(crate) enum WrongFlags {
     Place(#[from] WrongPlace),
     #[error(transparent)]
     Graph(#[from] SourceError),
+    #[error(transparent)]
+    Unheeded(#[from] Unheeded),
 }
 
 #[derive(Debug, Subcommand)]
@@ -252,7 +255,8 @@ impl ExperimentArgs {
     ///
     /// # Errors
     ///
-    /// [`WrongFlags`], also for a flag that the nodes, being where they are, cannot obey.
+    /// [`WrongFlags`], also for a flag that the nodes, being where they are and of such modes, do not
+    /// obey.
     pub(crate) fn options(&self) -> Result<Options, WrongFlags> {
         let place = self.place()?;
         let Conditions { warm, messages, .. } = self.load.conditions();
@@ -271,11 +275,13 @@ impl ExperimentArgs {
             (false, false) => (Keep::Traces, Continue::Never),
         };
         let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
-        let overrides = self.knobs.over(Overrides::default());
+        let (overrides, modes) =
+            (self.knobs.over(Overrides::default()), given_or(&self.modes, &Mode::ALL));
+        settings::check(self.knobs.limited(), settings::Source::Flags, &modes, overrides)?;
         Ok(Options {
             graphs: self.graphs()?,
             seed: self.seed(),
-            modes: given_or(&self.modes, &Mode::ALL),
+            modes,
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
             overrides,
