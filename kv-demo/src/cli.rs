@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kv_demo::config::{self, Overrides, Phase, SeedAddr};
 use kv_demo::experiment::{HostSpec, HostsPlan, LAUNCHER_DEFAULT};
 use kv_demo::members::MembersFormat;
+use kv_demo::settings::{OVERLAY, Setting};
 use kv_demo::topology::{DIM_MAX, Graph, Source, SourceError};
 
 pub(crate) use epidemic::{EpidemicArgs, EpidemicFormat};
@@ -156,21 +157,22 @@ pub(crate) struct KnobArgs {
     /// Members or links that a tick sends to
     #[arg(long, value_name = "N")]
     fanout: Option<u32>,
-    /// Each node sends a rumour this many times log10 of the cluster's size
+    /// Each node sends a rumour this many times log10 of the cluster's size. Not in mode matching,
+    /// whose trees repeat nothing, unless with --prune off
     #[arg(long, value_name = "FACTOR")]
     retransmit: Option<u32>,
     /// Whether rumours also ride on probes and their answers. Off and with --phase random, a bus
-    /// shows the chain's own time
+    /// shows the chain's own time. Not in mode matching unless with --prune off
     #[arg(long, value_name = "on|off")]
     piggyback: Option<Switch>,
     /// When ticks begin: one interval after the start, as memberlist's do, or at random [default:
     /// the preset's]
     #[arg(long)]
     phase: Option<Phase>,
-    /// Mode matching: where its links come from; static, which are those of the topology or of
-    /// --neighbor
-    #[arg(long, default_value = "static", hide_default_value = true)]
-    overlay: Links,
+    /// Modes thesis-matching and matching: where their links come from; static, which are those of
+    /// the topology or of --neighbor, as without it
+    #[arg(long)]
+    overlay: Option<Links>,
     /// Modes thesis-classic, thesis-matching and classic: whether a copy of what is known is dropped,
     /// or queued again as the original's baseline does [default: off for thesis-classic, on for the
     /// others]
@@ -209,7 +211,7 @@ enum Switch {
 impl KnobArgs {
     /// These over those of a file.
     fn over(&self, file: Overrides) -> Overrides {
-        let Links::Static = self.overlay;
+        let (None | Some(Links::Static)) = self.overlay;
         let is_on = |switch: Option<Switch>| switch.map(|switch| switch == Switch::On);
         Overrides {
             gossip_interval_ms: self.interval.or(file.gossip_interval_ms),
@@ -224,6 +226,12 @@ impl KnobArgs {
             floor: is_on(self.floor).or(file.floor),
             ..file
         }
+    }
+
+    /// What only some modes obey of what was given.
+    fn limited(&self) -> impl Iterator<Item = Setting> {
+        let overlay = self.overlay.map(|Links::Static| OVERLAY);
+        self.over(Overrides::default()).limited().chain(overlay)
     }
 }
 
@@ -350,6 +358,7 @@ mod tests {
     use super::node::tests::setup;
     use super::*;
     use clap::CommandFactory as _;
+    use kv_demo::config::Mode;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -376,15 +385,19 @@ mod tests {
     }
 
     #[test]
-    fn knobs_travel_to_the_nodes_of_an_experiment_unchanged() {
+    fn knobs_travel_to_the_nodes_of_an_experiment_that_obey_them() {
         let line = "kv-demo experiment --interval 0.1s --fanout 2 --retransmit 3 --piggyback off --dedup on \
                     --phase random --overlay static --immediate on --prune off --repair off \
                     --floor off";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Experiment(args) = cli.command else { panic!("an experiment") };
         let options = args.options().unwrap();
-        let node = format!("kv-demo node {}", options.override_words.join(" "));
-        assert_eq!(setup(&node).settings.overrides, options.overrides);
+        for mode in Mode::ALL {
+            let obeyed = options.overrides.obeyed_by(mode);
+            let node = format!("kv-demo node --mode {mode} {}", obeyed.words().join(" "));
+            assert_eq!(setup(&node).settings.overrides, obeyed);
+        }
+        assert_eq!(options.override_words, options.overrides.words());
         assert_eq!(options.overrides.piggyback, Some(false));
         assert_eq!(options.overrides.dedup, Some(true));
         let Overrides { immediate, prune, repair, floor, .. } = options.overrides;

@@ -1,5 +1,7 @@
 //! From a preset, a mode and overrides to the parameters of a node.
 
+mod unheeded;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -8,6 +10,8 @@ use rumormill::{Config, ConfigError, Params, Stagger};
 use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::topology::Topology;
 use crate::wire::WireSettings;
+
+pub use unheeded::{NEIGHBOR, OVERLAY, Setting, Source, Unheeded, check};
 
 /// Everything that decides how a node gossips.
 #[derive(Clone, Debug, PartialEq, Eq)]

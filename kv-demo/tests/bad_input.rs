@@ -116,6 +116,44 @@ fn verifying_without_keys() {
 }
 
 #[test]
+fn switches_that_no_chosen_mode_obeys() {
+    for (modes, switch, fix) in [
+        ("classic", ["--prune", "off"], "mode matching: choose that mode, or leave --prune out"),
+        ("thesis-matching,classic", ["--immediate", "on"], "mode matching"),
+        ("thesis-classic", ["--repair", "off"], "mode matching"),
+        ("thesis-matching", ["--floor", "off"], "mode matching"),
+        ("matching", ["--dedup", "off"], "modes thesis-classic, thesis-matching and classic"),
+        ("thesis-classic,classic", ["--overlay", "static"], "modes thesis-matching and matching"),
+        ("matching", ["--retransmit", "3"], "and for matching with --prune off: choose one of"),
+        ("matching", ["--piggyback", "off"], "or leave --piggyback out"),
+    ] {
+        let experiment = ["experiment", "--runtime", "sim", "--modes", modes];
+        let text = refusal(binary().args(experiment).args(switch));
+        assert!(
+            text.contains(&format!("{} is for mode", switch[0])) && text.contains(fix),
+            "{text}"
+        );
+        let mode = modes.split(',').next().unwrap();
+        let node = ["node", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--mode", mode];
+        assert_eq!(refusal(binary().args(node).args(switch)), text, "a node says the same");
+    }
+    let links = ["node", "--bind", "127.0.0.1:0", "--neighbor", "127.0.0.1:1"];
+    let text = refusal(binary().args(links));
+    assert!(text.contains("--neighbor is for modes thesis-matching and matching"), "{text}");
+}
+
+#[test]
+fn keys_of_a_file_that_its_mode_does_not_obey() {
+    let dir = Dir::new("unheeded");
+    for (mode, key) in [("classic", "prune = false"), ("matching", "dedup = false")] {
+        let text = format!("[defaults]\nmode = \"{mode}\"\n{key}\n{GOOD}");
+        let refused = node_of(&dir.file("modes.toml", &text), "Node1");
+        let name = key.split(' ').next().unwrap();
+        assert!(refused.contains(&format!("modes.toml: {name} is for mode")), "{refused}");
+    }
+}
+
+#[test]
 fn joining_nobody() {
     let text = refusal(binary().arg("join"));
     assert!(text.contains("kv-demo join HOST[:PORT]"), "{text}");

@@ -32,7 +32,7 @@ fn simulated(out: &Path, flags: &[&str]) -> Command {
         "--modes",
         "matching",
     ]);
-    command.args(["--repeat", "1", "--window", "1s", "--horizon", "2s", "--piggyback", "off"]);
+    command.args(["--repeat", "1", "--window", "1s", "--horizon", "2s"]);
     command.args(flags).arg("--out").arg(out);
     command
 }
@@ -42,7 +42,7 @@ fn processes(out: &Path, flags: &[&str]) -> Command {
     let mut command = binary();
     command.args(["experiment", "--topology", "bus", "--nodes", "6", "--modes", "matching"]);
     command.args(["--repeat", "1", "--interval", "50ms", "--window", "300ms", "--horizon", "1s"]);
-    command.args(["--spacing", "2ms", "--calibrate-rounds", "0", "--piggyback", "off"]);
+    command.args(["--spacing", "2ms", "--calibrate-rounds", "0"]);
     command.args(flags).arg("--out").arg(out);
     command
 }

@@ -21,7 +21,7 @@ impl Page {
     fn of(test: &str, flags: &[&str]) -> Self {
         let dir = Dir::new(test);
         let fixed = ["experiment", "--runtime", "sim", "--modes", "matching", "--repeat", "1"];
-        let warm = ["--delay", "uniform:10", "--warm", "3", "--piggyback", "off", "--out"];
+        let warm = ["--delay", "uniform:10", "--warm", "3", "--out"];
         let output = binary().args(fixed).args(flags).args(warm).arg(dir.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let page = std::fs::read_to_string(dir.path().join("report.html")).unwrap();

@@ -73,7 +73,9 @@ impl Job {
                     "--trace",
                 ]);
                 arguments.push(trace_path(dir, self.number).into());
-                arguments.extend(overrides.words().into_iter().map(OsString::from));
+                // What is for other modes of the experiment, a node of this one refuses.
+                let words = overrides.obeyed_by(mode).words();
+                arguments.extend(words.into_iter().map(OsString::from));
                 arguments
             }
         }
@@ -110,6 +112,19 @@ mod tests {
             "node --control --trace-name Node3 --bind 192.0.2.1:0 --http 127.0.0.1:0 --mode classic \
              --profile lan --trace-format thesis --trace there/Node3.log --interval 100ms"
         );
+    }
+
+    #[test]
+    fn a_node_is_told_what_its_mode_obeys() {
+        let overrides = Overrides { fanout: Some(2), prune: Some(false), ..Overrides::default() };
+        let told = |mode| {
+            let (preset, trace_format) = (Preset::Lan, TraceFormat::Json);
+            let job = Job { number: 1, task: Task::Node { mode, preset, overrides, trace_format } };
+            let arguments = job.arguments(IpAddr::from([127, 0, 0, 1]), Path::new("there"));
+            arguments[arguments.iter().position(|word| word == "--fanout").unwrap()..].to_vec()
+        };
+        assert_eq!(told(Mode::Classic), words(&["--fanout", "2"]));
+        assert_eq!(told(Mode::Matching), words(&["--fanout", "2", "--prune", "off"]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use kv_demo::experiment::{
     WorldPlan,
 };
 use kv_demo::metrics::Runtime;
+use kv_demo::settings::{self, Unheeded};
 use kv_demo::topology::{Graph, Source, SourceError, Topology, node_count};
 use kv_demo::trace::TraceFormat;
 use rumormill_sim::Ratio;
@@ -182,6 +183,8 @@ pub(crate) enum WrongFlags {
     Place(#[from] WrongPlace),
     #[error(transparent)]
     Graph(#[from] SourceError),
+    #[error(transparent)]
+    Unheeded(#[from] Unheeded),
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,8 +194,13 @@ pub(crate) enum ExperimentCommand {
     /// Rerun the Plumtree paper's set-up in virtual time: ten thousand nodes that know five neighbours
     /// each, one broadcast after another, then deaths that nobody detects.
     ///
-    /// RMR is payloads over the nodes reached less one, less one: 0 is a tree. `linked` counts the
-    /// living that the graph still links with the sender: nobody else can be reached.
+    /// Published figures stand beside ours if there are ten thousand nodes, with `ok` or OUT where they
+    /// are judged: what a message costs on a tree that stands (within 10 %, hops within 20 %), and
+    /// whom the first one reaches after deaths. `linked` counts the living that the graph still links
+    /// with the sender: nobody else can be reached, and all of them must be. The paper's share is held
+    /// against the average over all the living as senders (within 10 points), because in some of its
+    /// few runs the sender seems to have been cut off; after 60 % of deaths that is OUT. The exit code
+    /// is 1 if anything else is. Without flags it takes some two minutes.
     Plumtree(PlumtreeArgs),
     /// Study rumours among sites that lose interest: residue, traffic and delay by policy.
     ///
@@ -252,7 +260,8 @@ impl ExperimentArgs {
     ///
     /// # Errors
     ///
-    /// [`WrongFlags`], also for a flag that the nodes, being where they are, cannot obey.
+    /// [`WrongFlags`], also for a flag that the nodes, being where they are and of such modes, do not
+    /// obey.
     pub(crate) fn options(&self) -> Result<Options, WrongFlags> {
         let place = self.place()?;
         let Conditions { warm, messages, .. } = self.load.conditions();
@@ -271,11 +280,13 @@ impl ExperimentArgs {
             (false, false) => (Keep::Traces, Continue::Never),
         };
         let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
-        let overrides = self.knobs.over(Overrides::default());
+        let (overrides, modes) =
+            (self.knobs.over(Overrides::default()), given_or(&self.modes, &Mode::ALL));
+        settings::check(self.knobs.limited(), settings::Source::Flags, &modes, overrides)?;
         Ok(Options {
             graphs: self.graphs()?,
             seed: self.seed(),
-            modes: given_or(&self.modes, &Mode::ALL),
+            modes,
             repeats: self.repeat.unwrap_or(repeats),
             preset: self.preset,
             overrides,

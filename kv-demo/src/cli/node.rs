@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use kv_demo::config::{self, ConfigError, Mode, NodeFile, Preset, Seed};
+use kv_demo::config::{self, ConfigError, Mode, NodeFile, Overrides, Preset, Seed};
 use kv_demo::node::{Control, NodeSetup};
 use kv_demo::resolve::Resolver;
-use kv_demo::settings::Settings;
+use kv_demo::settings::{self, NEIGHBOR, Settings, Source, Unheeded};
 use kv_demo::trace::TraceFormat;
 use kv_demo::wire::WireError;
 
@@ -63,7 +63,7 @@ pub(crate) struct NodeArgs {
     /// Where the numbers come from [default: lan]
     #[arg(long, visible_alias = "preset", env = "KV_DEMO_PROFILE", hide_env_values = true)]
     profile: Option<Preset>,
-    /// A link of the matching modes, by advertised address; may be repeated
+    /// A link of modes thesis-matching and matching, by advertised address; may be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = parse_addr)]
     neighbor: Vec<SocketAddr>,
     #[command(flatten)]
@@ -91,6 +91,10 @@ pub(crate) enum SetupError {
     File(#[from] ConfigError),
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    Flag(#[from] Unheeded),
+    #[error("{}: {error}", path.display())]
+    Key { path: PathBuf, error: Unheeded },
 }
 
 impl NodeArgs {
@@ -98,7 +102,7 @@ impl NodeArgs {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, or with the keys.
+    /// What is wrong with the file or the keys, or what the node's mode does not obey.
     pub(crate) fn setup(self) -> Result<NodeSetup, SetupError> {
         let file = match (&self.config, &self.name) {
             (Some(path), Some(name)) => Some(config::load(path, name)?),
@@ -115,6 +119,7 @@ impl NodeArgs {
             neighbors: first_given(&self.neighbor, from_file.map(|file| &file.neighbors)),
             wire,
         };
+        self.check_obeyed(&settings, overrides)?;
         let address = |text: &str| text.parse::<SocketAddr>().ok();
         let bind = self.bind.or(from_file.map(|file| file.bind)).or(address(BIND_DEFAULT));
         let http = self.http.or_else(|| match from_file {
@@ -135,6 +140,21 @@ impl NodeArgs {
             trace: self.trace.map(|path| (path, self.trace_format)),
             control: if self.control { Control::Orders } else { Control::Signals },
         })
+    }
+
+    /// Refuses what the node's mode does not obey.
+    fn check_obeyed(&self, settings: &Settings, file: Overrides) -> Result<(), SetupError> {
+        let (modes, all) = ([settings.mode], settings.overrides);
+        let links = self.neighbor.first().map(|_| NEIGHBOR);
+        settings::check(self.knobs.limited().chain(links), Source::Flags, &modes, all)?;
+        match &self.config {
+            // A flag that replaces the file's mode is no mistake of the file's.
+            Some(path) if self.mode.is_none() => {
+                settings::check(file.limited(), Source::File, &modes, all)
+                    .map_err(|error| SetupError::Key { path: path.clone(), error })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

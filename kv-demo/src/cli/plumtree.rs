@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kv_demo::experiment;
-use kv_demo::plumtree::{Cycle, Deaths, NODES_MAX, Outcome, Phase, Plan, run};
+use kv_demo::plumtree::{NODES_MAX, Phase, Plan, run};
 
 use super::OutputFormat;
 
@@ -32,6 +32,11 @@ pub(crate) struct PlumtreeArgs {
     #[arg(long, default_value = "table")]
     format: OutputFormat,
 }
+
+/// Figures that a tree should have and does not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of the figures are not what they should be: see OUT beside what was said and reached")]
+struct NotAsItShould(usize);
 
 fn nodes(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|nodes| (6..=NODES_MAX).contains(nodes));
@@ -66,54 +71,11 @@ impl PlumtreeArgs {
         let mut out = io::stdout().lock();
         match self.format {
             OutputFormat::Json => writeln!(out, "{}", serde_json::to_string(&outcome)?)?,
-            OutputFormat::Table => print(&outcome, &mut out)?,
+            OutputFormat::Table => write!(out, "{}", outcome.to_table())?,
         }
-        Ok(())
+        match outcome.outside() {
+            0 => Ok(()),
+            outside => Err(NotAsItShould(outside).into()),
+        }
     }
-}
-
-fn print(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    let nodes = outcome.nodes;
-    writeln!(out, "{nodes} nodes with five neighbours each, one sender, a hop is a millisecond\n")?;
-    writeln!(out, "broadcast  reached  payload     RMR  control  last hop  t_full")?;
-    for (number, cycle) in outcome.cycles.iter().enumerate() {
-        let Cycle { reached, payload, control, last_hop, t_full_ms } = cycle;
-        let rmr = rmr(*payload, *reached);
-        writeln!(
-            out,
-            "{:>9}  {reached:>7}  {payload:>7}  {rmr:>6.3}  {control:>7}  {last_hop:>8}  {t_full_ms:>3.0} ms",
-            number + 1
-        )?;
-    }
-    if outcome.deaths.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "\n  dead  repair   live  linked  first reached      %  t_full ms  second reached     RMR"
-    )?;
-    for deaths in &outcome.deaths {
-        let Deaths { percent, repair, live, linked, first, second, .. } = deaths;
-        writeln!(
-            out,
-            "{percent:>4} %  {:>6}  {live:>5}  {linked:>6}  {:>13}  {:>5.1}  {:>9.0}  {:>14}  {:>6.3}",
-            if *repair { "on" } else { "off" },
-            first.reached,
-            share(first.reached, *live),
-            first.t_full_ms,
-            second.reached,
-            rmr(second.payload, second.reached),
-        )?;
-    }
-    Ok(())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn rmr(payload: u64, reached: usize) -> f64 {
-    payload as f64 / (reached.max(2) - 1) as f64 - 1.0
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn share(part: usize, whole: usize) -> f64 {
-    part as f64 * 100.0 / whole.max(1) as f64
 }

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::cluster::Site;
+use super::machines::Machines;
+use super::processes::Processes;
 use super::run::{self, Keep, RunError, RunPlan, Stage};
-use super::virtual_run::WorldPlan;
-use super::{Continue, ExperimentError, label, virtual_run};
+use super::world::WorldPlan;
+use super::{Continue, ExperimentError, course, label};
 use crate::metrics::{Run, RunFigures};
 use crate::report::Floor;
 use crate::summary::Statistics;
@@ -53,7 +55,9 @@ impl Batch<'_> {
         plans: &[RunPlan],
     ) -> Result<Vec<RunFigures>, ExperimentError> {
         let progress = Progress::default();
-        self.work(plans, &progress, &mut |plan, stage| run::run(site, plan, stage));
+        self.work(plans, &progress, &mut |plan, stage| {
+            course::run(plan, stage, || Processes::open(&mut *site, plan))
+        });
         self.end(plans, progress)
     }
 
@@ -69,7 +73,9 @@ impl Batch<'_> {
     ) -> Result<Vec<RunFigures>, ExperimentError> {
         let (progress, clock) = (Progress::default(), rumormill_mio::Clock::start());
         let work = || {
-            self.work(plans, &progress, &mut |plan, stage| virtual_run::run(plan, world, stage));
+            self.work(plans, &progress, &mut |plan, stage| {
+                course::run(plan, stage, || Ok(Machines::new(plan, world)))
+            });
         };
         std::thread::scope(|scope| {
             for _ in 1..workers(plans) {
@@ -159,6 +165,7 @@ fn message(label: &str, run: &Run, stage: Stage) -> String {
     match stage {
         Stage::Starting => format!("{label}: starting {nodes} nodes"),
         Stage::Joining(whole) => format!("{label}: {whole} of {nodes} nodes see all nodes"),
+        Stage::Settling(settled) => format!("{label}: {settled} of {nodes} nodes have settled"),
         Stage::Spreading(infected) => format!("{label}: {infected} of {nodes} nodes have the key"),
         Stage::Watching => format!("{label}: watching the window to its end"),
     }

@@ -335,22 +335,6 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// Waits for a while, noticing what goes wrong meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next`](Self::next).
-    pub fn pause(&mut self, wait: Duration) -> Result<(), ClusterError> {
-        let deadline = self.clock.now() + wait;
-        loop {
-            let left = deadline.saturating_since(self.clock.now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            self.next(left)?;
-        }
-    }
-
     fn name(&self, index: usize) -> String {
         match &self.children {
             Kept::Here { jobs, .. } => jobs.get(index).map(Job::name).unwrap_or_default(),

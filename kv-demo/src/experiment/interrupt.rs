@@ -4,8 +4,6 @@ use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::cluster::ClusterError;
-
 /// How often a wait looks whether it was interrupted.
 pub(super) const SLICE: Duration = Duration::from_millis(50);
 
@@ -32,22 +30,4 @@ pub fn catch_interrupts() -> Result<(), ctrlc::Error> {
 #[must_use]
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
-}
-
-/// Sleeps, unless somebody interrupts.
-///
-/// # Errors
-///
-/// [`ClusterError::Interrupted`].
-pub(super) fn sleep(duration: Duration) -> Result<(), ClusterError> {
-    let mut left = duration;
-    while !is_interrupted() {
-        let slice = left.min(SLICE);
-        if slice.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(slice);
-        left -= slice;
-    }
-    Err(ClusterError::Interrupted)
 }

@@ -4,16 +4,18 @@ mod batch;
 mod clock;
 mod cluster;
 mod conditions;
+mod course;
 mod crew;
 pub mod epidemic;
 pub mod flood;
 mod hosts;
 mod interrupt;
 mod link;
+mod machines;
 mod page;
+mod processes;
 pub mod run;
-mod spread;
-pub mod virtual_run;
+mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +35,7 @@ pub use interrupt::{EXIT_INTERRUPTED, catch_interrupts, is_interrupted};
 pub use link::{HostError, HostTrouble};
 pub use page::write_page;
 pub use run::Keep;
-pub use virtual_run::{BadDelay, Delay, WorldPlan};
+pub use world::{BadDelay, Delay, WorldPlan};
 
 use crate::agent::scratch::Scratch;
 use crate::config::{Mode, Overrides, Phase, Preset};
@@ -430,7 +432,7 @@ fn calibrate_all(
 /// In virtual time the floor is the longest of the shortest ways: nothing has to be measured.
 fn worlds_floors(options: &Options, delay: Delay) -> Vec<Floor> {
     let of = |graph: &Arc<Graph>| {
-        let floor = virtual_run::floor(graph, delay);
+        let floor = world::floor(graph, delay);
         floor_of(graph, floor.as_secs_f64() * 1_000.0, 1)
     };
     options.graphs.iter().map(of).collect()

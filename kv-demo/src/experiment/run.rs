@@ -1,46 +1,26 @@
-//! One run: a cluster of processes comes up, meets at the barrier, spreads messages, and is
-//! measured.
-//!
-//! ```text
-//! spawn ─► all bound ─► started one by one ─► all see all (the barrier) ─► settled
-//!       ─► messages through the first node's HTTP door ─► window and horizon ─► traces
-//! ```
+//! What a run is, what becomes of it, and what is measured from what it leaves.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::cluster::{Cluster, ClusterError, Site};
+use super::cluster::ClusterError;
 use super::conditions::Conditions;
 use super::hosts::HostSpec;
-use super::interrupt::sleep;
-use super::spread::Spread;
-use super::virtual_run::WorldPlan;
-use crate::agent::job::{Job, Task, trace_path};
+use super::world::WorldPlan;
+use crate::agent::job::trace_path;
 use crate::config::Overrides;
 use crate::metrics::{MetricsError, Outage, Run, RunFigures, Scene, measure_all};
-use crate::node::control::{Order, Report};
 use crate::report::{Barrier, HostClock, offset_of};
 use crate::topology::Graph;
 use crate::trace::{self, Trace, TraceError, TraceFormat};
 
 /// The key and value of the original experiment: they make its message 53 bytes long.
 pub const KEY_AND_VALUE: (&str, &str) = ("mgossip", "better");
-
-/// Longest wait for processes to bind their ports.
-const BIND_MAX: Duration = Duration::from_secs(30);
-/// Longest wait at the barrier. Sixteen nodes take a second or two.
-pub(super) const BARRIER_MAX: Duration = Duration::from_secs(120);
-/// Longest wait for the last traces.
-const FINISH_MAX: Duration = Duration::from_secs(20);
-/// The window is watched this much longer, so that its last datagrams are in the traces.
-pub(super) const MARGIN: Duration = Duration::from_millis(100);
 
 /// What a run is, as it is written beside its traces so that they can be measured again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,31 +139,12 @@ pub enum Stage {
     Starting,
     /// So many nodes see all nodes.
     Joining(usize),
+    /// So many nodes have no more to tell about members.
+    Settling(usize),
     /// So many nodes have the key.
     Spreading(usize),
     /// All have it or the horizon is over; the window is watched to its end.
     Watching,
-}
-
-/// Carries out a run with processes and leaves its traces; no process is left, in any case, on a host
-/// that can be reached.
-pub(super) fn run(
-    site: &mut Site,
-    plan: &RunPlan,
-    progress: &mut dyn FnMut(Stage),
-) -> Result<(), RunError> {
-    fs::create_dir_all(&plan.dir).map_err(RunError::files(&plan.dir))?;
-    write_run_file(&plan.dir, &plan.file)?;
-    progress(Stage::Starting);
-    let mut cluster = Cluster::spawn(site, &plan.dir, jobs(plan))?;
-    let nodes = come_up(&mut cluster, plan, progress)?;
-    let door = nodes.first().and_then(|node| node.http);
-    let door = door.ok_or_else(|| RunError::Write("it has no HTTP door".to_owned()))?;
-    let outages = Spread::new(&mut cluster, plan, door, progress).run()?;
-    finish(&mut cluster)?;
-    cluster.collect(&plan.dir)?;
-    let hosts = cluster.clocks()?;
-    write_run_file(&plan.dir, &RunFile { hosts, outages, ..plan.file.clone() })
 }
 
 /// Measures a run from its folder: from its traces or, where they were not kept, from the figures
@@ -305,129 +266,4 @@ fn run_file_path(dir: &Path) -> PathBuf {
 
 fn figures_path(dir: &Path) -> PathBuf {
     dir.join("figures.json")
-}
-
-fn jobs(plan: &RunPlan) -> Vec<Job> {
-    let (run, overrides, trace_format) = (plan.file.run, plan.overrides, plan.trace_format);
-    let task = Task::Node { mode: run.mode, preset: run.preset, overrides, trace_format };
-    (1..=run.nodes).map(|number| Job { number, task }).collect()
-}
-
-/// A node's addresses.
-#[derive(Clone, Copy, Debug)]
-struct Addresses {
-    gossip: SocketAddr,
-    http: Option<SocketAddr>,
-}
-
-/// Brings the cluster through the barrier.
-fn come_up(
-    cluster: &mut Cluster<'_>,
-    plan: &RunPlan,
-    progress: &mut dyn FnMut(Stage),
-) -> Result<Vec<Addresses>, ClusterError> {
-    let nodes = wait_bound(cluster)?;
-    let clock = rumormill_mio::Clock::start();
-    let barrier = plan.file.barrier;
-    for index in 0..nodes.len() {
-        let ends = plan.graph.neighbors(index).iter();
-        let neighbors = ends.map(|&end| nodes[end].gossip).collect();
-        cluster.order(
-            index,
-            &Order::Start {
-                neighbors,
-                seed: (index > 0).then_some(nodes[0].gossip),
-                push_pull_ms: barrier.push_pull_ms,
-                retransmit_mult: barrier.retransmit_mult,
-            },
-        );
-        sleep(Duration::from_millis(barrier.spacing_ms))?;
-    }
-    wait_all_see_all(cluster, progress)?;
-    cluster.order_all(&Order::Settle);
-    wait_for_each(
-        cluster,
-        "all nodes have no more to tell about members",
-        BARRIER_MAX,
-        |report| *report == Report::Settled,
-    )?;
-    let warm_up = Duration::from_millis(barrier.warm_up_ms);
-    cluster.pause(warm_up.saturating_sub(Duration::from_micros(clock.now().as_micros())))?;
-    Ok(nodes)
-}
-
-fn wait_bound(cluster: &mut Cluster<'_>) -> Result<Vec<Addresses>, ClusterError> {
-    let mut nodes = vec![None; cluster.len()];
-    let mut missing = nodes.len();
-    let take = |index: usize, report| {
-        if let Report::Bound { gossip, http } = report {
-            nodes[index] = Some(Addresses { gossip, http });
-            missing -= 1;
-        }
-        missing == 0
-    };
-    cluster.wait_until("all nodes have their ports", BIND_MAX, take, String::new)?;
-    Ok(nodes.into_iter().flatten().collect())
-}
-
-fn wait_all_see_all(
-    cluster: &mut Cluster<'_>,
-    progress: &mut dyn FnMut(Stage),
-) -> Result<(), ClusterError> {
-    let size = cluster.len();
-    let live = std::cell::RefCell::new(vec![1; size]);
-    let whole = || live.borrow().iter().filter(|&&seen| seen == size).count();
-    progress(Stage::Joining(0));
-    if size == 1 {
-        return Ok(());
-    }
-    let take = |index: usize, report| {
-        if let Report::Live { members } = report {
-            live.borrow_mut()[index] = members;
-            progress(Stage::Joining(whole()));
-        }
-        whole() == size
-    };
-    let state = || format!("{} of {size} do", whole());
-    cluster.wait_until("all nodes see all nodes", BARRIER_MAX, take, state)
-}
-
-fn wait_for_each(
-    cluster: &mut Cluster<'_>,
-    what: &'static str,
-    wait: Duration,
-    is_it: impl Fn(&Report) -> bool,
-) -> Result<(), ClusterError> {
-    let size = cluster.len();
-    let done = std::cell::Cell::new(0);
-    let take = |_: usize, report: Report| {
-        done.set(done.get() + usize::from(is_it(&report)));
-        done.get() == size
-    };
-    cluster.wait_until(what, wait, take, || format!("{} of {size}", done.get()))
-}
-
-fn finish(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
-    cluster.order_all(&Order::Finish);
-    wait_for_each_until_end(cluster)
-}
-
-/// A node that is done ends, so the end of one is no failure while others still write.
-fn wait_for_each_until_end(cluster: &mut Cluster<'_>) -> Result<(), ClusterError> {
-    let (size, mut done) = (cluster.len() - cluster.killed(), 0);
-    while done < size {
-        match cluster.next(FINISH_MAX) {
-            Ok(Some((_, Report::Done))) => done += 1,
-            Ok(Some(_)) | Err(ClusterError::Ended { .. }) => {}
-            Ok(None) => {
-                return Err(ClusterError::TimedOut {
-                    seconds: FINISH_MAX.as_secs(),
-                    what: "all traces are written",
-                    progress: format!("{done} of {size}"),
-                });
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -34,6 +34,14 @@ pub struct Outage {
     pub until_ns: Option<u64>,
 }
 
+impl Outage {
+    /// Of a node by its index.
+    #[must_use]
+    pub fn of(index: usize, from_ns: u64, until_ns: Option<u64>) -> Self {
+        Self { node: u32::try_from(index + 1).unwrap_or(u32::MAX), from_ns, until_ns }
+    }
+}
+
 impl Scene<'_> {
     /// All rumours of the run.
     pub(super) const fn rumors(&self) -> usize {

@@ -65,11 +65,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The word for it in tables.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Within => "ok",
+            Self::Outside => "OUT",
+            Self::TooFew => "few",
+        }
+    }
+
     pub(super) fn of_residue(published: Printed, found: f64, missed: u64) -> Self {
         if missed < MISSED_MIN { Self::TooFew } else { Self::of(published, found) }
     }
 
-    pub(super) fn of(published: Printed, found: f64) -> Self {
+    /// Of a figure beside a published one.
+    pub(crate) fn of(published: Printed, found: f64) -> Self {
         if published.is_near(found) { Self::Within } else { Self::Outside }
     }
 }

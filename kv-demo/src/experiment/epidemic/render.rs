@@ -76,13 +76,8 @@ fn share(share: f64) -> String {
     }
 }
 
-const fn word(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        None => "",
-        Some(Verdict::Within) => "ok",
-        Some(Verdict::Outside) => "OUT",
-        Some(Verdict::TooFew) => "few",
-    }
+fn word(verdict: Option<Verdict>) -> &'static str {
+    verdict.map_or("", Verdict::word)
 }
 
 pub(super) fn json(findings: &Findings) -> String {
