@@ -187,6 +187,7 @@ fn put_announced(
     for urge in [Urge::Ask, Urge::Fetch, Urge::Pass, Urge::Tell] {
         let is_of = |waiting: &Waiting| match waiting.urge {
             Urge::Confirm => urge == Urge::Tell,
+            Urge::AskTogether => urge == Urge::Ask,
             other => other == urge,
         };
         let of_kind: alloc::vec::Vec<Waiting> =

@@ -3,7 +3,8 @@
 //!
 //! Every live link carries, for every rumour, either its payload or its id, both ways: an id back
 //! along the link that brought a payload confirms it. Who does not confirm is asked once and then
-//! passed over until it is heard again; who is told an id and gets no payload asks for it.
+//! passed over until it is heard again; who was quiet gets one payload, and only ids until it is heard;
+//! who is told an id and gets no payload asks for it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -242,11 +243,22 @@ impl Node {
             // Before the payloads, which take longer.
             self.decline(id, eager);
         }
-        if !eager.is_empty() {
+        let doubtful = eager.and(self.overlay.links.doubtful(self.now));
+        let sure = eager.minus(doubtful);
+        if !sure.is_empty() {
             let (rumor, off_tree) = (Arc::clone(rumor), course.off_tree);
-            self.intend(Intent::Forward { rumor, to: eager, off_tree });
+            self.intend(Intent::Forward { rumor, to: sure, off_tree });
+            self.overlay.links.sent(sure);
+        }
+        if !eager.is_empty() {
             let until = self.now + self.answer_within(eager);
             self.overlay.courses.sent(id, eager, until);
+        }
+        for link in doubtful.iter() {
+            // The answer to the first ends the doubt; what comes until then goes together.
+            let is_first = self.overlay.links.asks(link);
+            let urge = if is_first { Urge::Ask } else { Urge::AskTogether };
+            self.announce(link, id, course.tree, urge);
         }
         let lazy = if fits { Urge::Tell } else { Urge::Fetch };
         for link in live.minus(eager).iter() {
@@ -271,8 +283,7 @@ impl Node {
 
     fn hear(&mut self, link: LinkId) {
         if let Some(link) = self.overlay.links.get_mut(link) {
-            link.heard_at = Some(self.now);
-            link.silent = false;
+            link.hear(self.now);
         }
     }
 
@@ -326,7 +337,7 @@ impl Node {
         let Some(link) = heard.link else { return };
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         let tree = course.tree;
-        if course.sent.contains(link) && !course.known_by.contains(link) && course.is_first_try() {
+        if course.measures(link) {
             let sample = self.now.saturating_since(course.since).saturating_sub(hold);
             if let Some(link) = self.overlay.links.get_mut(link) {
                 link.measure(sample);
@@ -353,7 +364,7 @@ impl Node {
         };
         let wait = match (distance, link) {
             // It was sent, and lost; or it is never sent unasked.
-            (Distance::Near, _) if heard.answer => Duration::ZERO,
+            (Distance::Near | Distance::Floor, _) if heard.answer => Duration::ZERO,
             _ if heard.fetch || heard.passed => Duration::ZERO,
             (Distance::Near, Some(link)) => link.payload_within(),
             _ => self.patience(Some(entry.tree)),
@@ -427,6 +438,10 @@ impl Node {
         if !self.overlay.may_serve(self.now, rumor.message_len()) {
             self.stats.pulls_unanswered += 1;
             return;
+        }
+        let link = self.overlay.links.find(to);
+        if let Some((course, link)) = self.overlay.courses.get_mut(id).zip(link) {
+            course.wanted.insert(link);
         }
         if self.fits_datagram(&rumor) {
             self.intend(Intent::Supply { to: member, rumor, off_tree });
@@ -531,7 +546,7 @@ impl Node {
             if core::mem::replace(&mut link.up, up) == up {
                 continue;
             }
-            link.silent = false;
+            link.begin_anew();
             let addr = link.addr;
             if up && link.kind == Kind::Static {
                 self.overlay.trees.welcome(id);

@@ -35,6 +35,8 @@ pub(crate) enum Urge {
     Confirm,
     /// The recipient shall answer.
     Ask,
+    /// The same, but others may go along.
+    AskTogether,
     /// It will not come by itself.
     Fetch,
     /// The payload would go along here now, had it not come from elsewhere.
