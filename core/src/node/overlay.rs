@@ -533,8 +533,9 @@ impl Node {
         if self.overlay.follows != Some(self.table.version()) {
             self.overlay.follows = Some(self.table.version());
             if self.params.floor {
-                let addrs = floor::neighbors(&self.table, self.me);
-                self.overlay.set_floor(&addrs);
+                let rings = floor::rings(self.table.live(), self.overlay.rings);
+                self.overlay.rings = rings;
+                self.overlay.set_floor(&floor::neighbors(&self.table, self.me, rings));
             }
             self.follow_plain_members();
         }

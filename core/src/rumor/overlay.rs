@@ -47,6 +47,8 @@ pub(crate) struct Overlay {
     pub(crate) clients: Vec<MemberId>,
     /// The table that `links` and `clients` follow.
     pub(crate) follows: Option<u64>,
+    /// Rings of the floor.
+    pub(crate) rings: usize,
     /// The digests of the last tick.
     pub(crate) told: SmallVec<[Told; 2]>,
     /// Ticks so far, of those that repair.
@@ -78,6 +80,7 @@ impl Overlay {
             proxies: Proxies::default(),
             clients: Vec::new(),
             follows: None,
+            rings: 0,
             told: SmallVec::new(),
             ticks: 0,
             whole: None,
