@@ -23,6 +23,7 @@ use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
+use crate::rumor::shares::Room;
 use crate::rumor::trees::Trees;
 use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor};
 use crate::time::Instant;
@@ -221,6 +222,7 @@ impl Node {
             Due::Now => self.intend_talk(to),
             Due::Later => {}
             Due::Dropped => self.stats.controls_dropped += 1,
+            Due::Spent => self.stats.shares_spent += 1,
         }
     }
 
@@ -384,8 +386,11 @@ impl Node {
     }
 
     pub(super) fn note_missing(&mut self, rumored: Rumored, wait: Duration) {
-        let noted = self.overlay.missing.note(rumored, self.now + wait);
-        self.stats.controls_dropped += u64::from(!noted);
+        match self.overlay.missing.note(rumored, self.now + wait) {
+            Room::Free => {}
+            Room::Spent => self.stats.shares_spent += 1,
+            Room::Full => self.stats.controls_dropped += 1,
+        }
     }
 
     /// How long a tree may be late before somebody who is no neighbour of the list is asked: it may
@@ -435,8 +440,10 @@ impl Node {
             self.stats.pulls_unanswered += 1;
             return;
         };
-        if !self.overlay.may_serve(self.now, rumor.message_len()) {
+        let room = self.overlay.may_serve(self.now, Some(to), rumor.message_len());
+        if room != Room::Free {
             self.stats.pulls_unanswered += 1;
+            self.stats.shares_spent += u64::from(room == Room::Spent);
             return;
         }
         let link = self.overlay.links.find(to);

@@ -8,12 +8,13 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::ShortId;
+use super::shares::{Room, room};
 use crate::time::Instant;
 
 /// How long announcements wait for others to go along. It delays nothing but repair.
 pub(crate) const HOLD: Duration = Duration::from_millis(20);
 
-/// Most things that wait to be told, to all together. An announcement lost to it is made up for by
+/// Most things that wait to be told, to all together, of which each recipient has a share. An announcement lost to it is made up for by
 /// repair.
 pub(crate) const CONTROLS_MAX: usize = 65_536;
 
@@ -111,13 +112,15 @@ pub(crate) enum Due {
     Later,
     /// It was not taken: too much waits.
     Dropped,
+    /// It was not taken: too much waits for its recipient.
+    Spent,
 }
 
 impl Controls {
     /// Adds something that cannot wait.
     pub(crate) fn urgent(&mut self, to: SocketAddr, add: impl FnOnce(&mut Pending)) -> Due {
-        if self.len >= CONTROLS_MAX {
-            return Due::Dropped;
+        if let Some(refused) = self.refusal(to) {
+            return refused;
         }
         let pending = self.pending.entry(to).or_default();
         let before = pending.len();
@@ -131,13 +134,24 @@ impl Controls {
         if matches!(waiting.urge, Urge::Ask | Urge::Fetch | Urge::Pass) {
             return self.urgent(to, |pending| pending.announced.push(waiting));
         }
-        if self.len >= CONTROLS_MAX {
-            return Due::Dropped;
+        if let Some(refused) = self.refusal(to) {
+            return refused;
         }
         self.len += 1;
         self.pending.entry(to).or_default().announced.push(waiting);
         self.flush_at.get_or_insert(waiting.since + HOLD);
         Due::Later
+    }
+
+    fn refusal(&self, to: SocketAddr) -> Option<Due> {
+        // Looked at only where it can matter: most of the time nothing waits.
+        let own = || self.pending.get(&to).map_or(0, Pending::len);
+        let own = if self.len < CONTROLS_MAX / 2 { 0 } else { own() };
+        match room(self.len, own, CONTROLS_MAX) {
+            Room::Free => None,
+            Room::Spent => Some(Due::Spent),
+            Room::Full => Some(Due::Dropped),
+        }
     }
 
     pub(crate) const fn deadline(&self) -> Option<Instant> {
@@ -240,11 +254,22 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let mut controls = Controls::default();
-        for _ in 0..CONTROLS_MAX {
-            controls.announce(addr(1), waiting(Urge::Tell));
+        let fill = |controls: &mut Controls, port| {
+            let mut taken = 0;
+            loop {
+                match controls.announce(addr(port), waiting(Urge::Tell)) {
+                    Due::Spent | Due::Dropped => break taken,
+                    Due::Now | Due::Later => taken += 1,
+                }
+            }
+        };
+        assert_eq!(fill(&mut controls, 1), CONTROLS_MAX / 2);
+        assert_eq!(controls.urgent(addr(1), |pending| pending.prunes.push(3)), Due::Spent);
+        for port in 2..6 {
+            assert_eq!(controls.urgent(addr(port), |pending| pending.prunes.push(3)), Due::Now);
+            assert_eq!(fill(&mut controls, port), CONTROLS_MAX / 8 - 1);
         }
-        assert_eq!(controls.announce(addr(1), waiting(Urge::Tell)), Due::Dropped);
-        assert_eq!(controls.urgent(addr(2), |pending| pending.prunes.push(3)), Due::Dropped);
+        assert_eq!(controls.urgent(addr(6), |pending| pending.prunes.push(3)), Due::Dropped);
         controls.check();
     }
 }
