@@ -682,6 +682,28 @@ fn repair_learns_to_wait_for_a_list_that_is_merely_long() {
 }
 
 #[test]
+fn a_slow_tree_delays_no_repair_in_others() {
+    let graph = bus(16);
+    let mut cluster = settled(&graph, |_, _| ());
+    cluster.latency = Duration::from_millis(100);
+    for round in 0..6_u8 {
+        // Node 15 learns that what node 0 says takes a second and a half.
+        say(&mut cluster, 0, &[0, round]);
+        say(&mut cluster, 14, &[14, round]);
+        cluster.run_for(8 * SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(14, 15);
+    cluster.cut_datagrams(15, 14);
+    say(&mut cluster, 14, b"from near");
+    cluster.run_for(2 * SECOND);
+    assert!(
+        receipts(&mut cluster)[&b"from near"[..]].contains(&15),
+        "it waits for its own tree only"
+    );
+}
+
+#[test]
 fn what_is_fetched_over_streams_leaves_the_trees_as_they_are() {
     let graph = cube(4);
     let mut cluster = settled(&graph, |_, _| ());

@@ -171,9 +171,9 @@ fn put_pending(
     if let Some(ids) = pending.lacking.take() {
         put_even_if_empty(writer, &pull(true), &ids, id);
     }
-    if let Some(Digest { answer, whole, ids }) = pending.digest.take() {
-        let digest = Control::Digest { answer, whole, ids: Entries::none() };
-        put_even_if_empty(writer, &digest, &ids, id);
+    if let Some(Digest { answer, whole, entries }) = pending.digest.take() {
+        let digest = Control::Digest { answer, whole, entries: Entries::none() };
+        put_even_if_empty(writer, &digest, &entries, branch);
     }
     put_announced(writer, &mut pending.announced, now, datagram);
 }

@@ -319,9 +319,9 @@ impl Node {
                 let Some(link) = link else { return };
                 ids.iter().for_each(|id| self.on_unwanted(ShortId(id), link));
             }
-            Control::Digest { answer, whole, ids } => {
+            Control::Digest { answer, whole, entries } => {
                 let wants = answer.then_some(if *whole { Breadth::Whole } else { Breadth::Hot });
-                self.on_digest(from, link, wants, *ids);
+                self.on_digest(from, link, wants, *entries);
             }
             Control::Pull { later: true, ids } => self.on_lacking(from, *ids),
             Control::Pull { later: false, ids } => {
@@ -369,11 +369,11 @@ impl Node {
             (Distance::Near | Distance::Floor, _) if heard.answer => Duration::ZERO,
             _ if heard.fetch || heard.passed => Duration::ZERO,
             (Distance::Near, Some(link)) => link.payload_within(),
-            _ => self.patience(Some(entry.tree)),
+            _ => self.patience(entry.tree),
         };
         let rumored = Rumored {
             id: ShortId(entry.id),
-            tree: Some(entry.tree),
+            tree: entry.tree,
             holder: heard.from,
             distance,
             since,
@@ -396,7 +396,7 @@ impl Node {
     /// How long a tree may be late before somebody who is no neighbour of the list is asked: it may
     /// just be long. Beyond three quarters of the time that payloads are kept, the one asked might have
     /// forgotten it.
-    pub(super) fn patience(&self, tree: Option<u8>) -> Duration {
+    pub(super) fn patience(&self, tree: u8) -> Duration {
         let least = self.params.gossip_interval.unwrap_or(PATIENCE_WITHOUT_TICK);
         self.overlay.patience.of(tree, least, self.params.payload_cache_for * 3 / 4)
     }

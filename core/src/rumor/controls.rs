@@ -49,7 +49,7 @@ pub(crate) enum Urge {
 pub(crate) struct Digest {
     pub(crate) answer: bool,
     pub(crate) whole: bool,
-    pub(crate) ids: Vec<ShortId>,
+    pub(crate) entries: Vec<(u8, ShortId)>,
 }
 
 /// All that waits for one recipient.
@@ -79,7 +79,7 @@ impl Pending {
     }
 
     fn len(&self) -> usize {
-        let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.ids.len());
+        let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.entries.len());
         self.prunes.len()
             + self.grafts.len()
             + self.swaps.len()
@@ -244,11 +244,12 @@ mod tests {
     #[test]
     fn a_digest_of_all_is_not_replaced_by_one_of_less() {
         let mut pending = Pending::default();
-        let digest = |whole, id| Digest { answer: true, whole, ids: alloc::vec![ShortId(id)] };
+        let digest =
+            |whole, id| Digest { answer: true, whole, entries: alloc::vec![(0, ShortId(id))] };
         for (whole, id) in [(false, 1), (true, 2), (false, 3)] {
             pending.set_digest(digest(whole, id));
         }
-        assert!(pending.digest.is_some_and(|digest| digest.ids == [ShortId(2)]));
+        assert!(pending.digest.is_some_and(|digest| digest.entries == [(0, ShortId(2))]));
     }
 
     #[test]

@@ -65,8 +65,7 @@ pub(crate) struct Missing {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rumored {
     pub(crate) id: ShortId,
-    /// Its tree, if that was said.
-    pub(crate) tree: Option<u8>,
+    pub(crate) tree: u8,
     /// Who has it.
     pub(crate) holder: SocketAddr,
     pub(crate) distance: Distance,
@@ -115,14 +114,17 @@ impl MissingRumors {
             if room != Room::Free {
                 return room;
             }
-            let (holders, asked, tree) = (SmallVec::new(), None, tree.unwrap_or(0));
+            let (holders, asked) = (SmallVec::new(), None);
             let missing = Missing { tree, named_by: holder, holders, due, asked, fetch };
             self.missing.insert(id, missing);
             self.due.insert((due, id));
             *self.named.entry(holder).or_default() += 1;
         }
         let Some(missing) = self.missing.get_mut(&id) else { return Room::Full };
-        missing.tree = tree.unwrap_or(missing.tree);
+        // Neighbours know better than whoever only says that it has it.
+        if distance != Distance::Far {
+            missing.tree = tree;
+        }
         missing.fetch |= fetch;
         // Once somebody was asked, the answer is waited for.
         if due < missing.due && missing.asked.is_none() {
@@ -242,14 +244,9 @@ impl Patience {
         *known = lag.max(*known - *known / 8);
     }
 
-    /// How long to wait in a tree, or in the slowest one: a quarter more than it needed, and no less
-    /// than `least`.
-    pub(crate) fn of(&self, tree: Option<u8>, least: Duration, most: Duration) -> Duration {
-        let lag = match tree {
-            Some(tree) => self.lags.get(usize::from(tree)),
-            None => self.lags.iter().max(),
-        };
-        let lag = lag.copied().unwrap_or(0);
+    /// How long to wait in a tree: a quarter more than it needed, and no less than `least`.
+    pub(crate) fn of(&self, tree: u8, least: Duration, most: Duration) -> Duration {
+        let lag = self.lags.get(usize::from(tree)).copied().unwrap_or(0);
         let lag = lag.saturating_add(lag / 4);
         (Duration::from_micros(lag) + least).min(most.max(least))
     }
@@ -269,7 +266,7 @@ mod tests {
 
     fn rumored(id: u64, port: u16, distance: Distance) -> Rumored {
         let (holder, since) = (addr(port), at(u64::from(port)));
-        Rumored { id: ShortId(id), tree: None, holder, distance, since, fetch: false }
+        Rumored { id: ShortId(id), tree: 0, holder, distance, since, fetch: false }
     }
 
     #[test]
@@ -277,7 +274,7 @@ mod tests {
         let mut all = MissingRumors::default();
         let id = ShortId(1);
         assert_eq!(all.note(rumored(1, 1, Distance::Far), at(500)), Room::Free);
-        let near = Rumored { tree: Some(3), ..rumored(1, 2, Distance::Near) };
+        let near = Rumored { tree: 3, ..rumored(1, 2, Distance::Near) };
         assert_eq!(all.note(near, at(30)), Room::Free);
         all.check();
         assert_eq!((all.deadline(), all.pop_due(at(29)).is_none()), (Some(at(30)), true));
@@ -339,14 +336,13 @@ mod tests {
     fn patience_rises_at_once_and_falls_slowly() {
         let mut patience = Patience::default();
         let (least, most) = (Duration::from_millis(200), Duration::from_secs(22));
-        assert_eq!(patience.of(Some(7), least, most), least);
+        assert_eq!(patience.of(7, least, most), least);
         patience.learn(7, Duration::from_millis(800));
-        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_200));
+        assert_eq!(patience.of(7, least, most), Duration::from_millis(1_200));
         patience.learn(7, Duration::ZERO);
-        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_075));
-        assert_eq!(patience.of(Some(8), least, most), least, "each tree has its own");
-        assert_eq!(patience.of(None, least, most), Duration::from_millis(1_075));
+        assert_eq!(patience.of(7, least, most), Duration::from_millis(1_075));
+        assert_eq!(patience.of(8, least, most), least, "each tree has its own");
         patience.learn(7, Duration::from_secs(3_600));
-        assert_eq!(patience.of(Some(7), least, most), most);
+        assert_eq!(patience.of(7, least, most), most);
     }
 }
