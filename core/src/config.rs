@@ -217,7 +217,8 @@ pub struct Config {
     /// neighbour and to any member. `None` switches it off.
     pub repair: Option<Epidemic>,
     /// `matching`: whether members keep links beside the listed ones that follow from their names
-    /// alone, one ring of all, from 1000 members on two. They carry ids until the list fails.
+    /// alone, one ring of all, from 1000 members on two, until they are fewer than 800. They carry ids
+    /// until the list fails.
     pub floor: bool,
     /// `matching`: how many trees there are, 1 to 64: each origin's rumours take one of them. With
     /// one, all origins share it: it forms sooner, and ways in it are up to twice as long. All members

@@ -178,6 +178,49 @@ fn a_tree_mends_itself_around_a_neighbour_that_died_undetected() {
 }
 
 #[test]
+fn what_is_said_together_costs_the_dead_one_copy_of_all() {
+    let graph = cube(5);
+    let mut cluster = settled(&graph, |_, config| config.floor = true);
+    warm(&mut cluster, 0);
+    let dead = [1, 2, 12];
+    dead.iter().for_each(|&index| cluster.crash(index));
+    // Longer than a link may be quiet without a doubt, and nobody is condemned yet.
+    cluster.run_for(2 * SECOND);
+    let together = [b"one", b"two", b"six"];
+    together.iter().for_each(|what| say(&mut cluster, 0, *what));
+    cluster.run_for(2 * SECOND);
+    let receipts = receipts(&mut cluster);
+    assert!(together.iter().all(|what| receipts[&what[..]].len() == 32 - 3 - 1));
+    let mut ways = BTreeMap::new();
+    for sent in cluster.sent.iter().filter(|sent| dead.iter().any(|&index| sent.to == addr(index)))
+    {
+        *ways.entry((sent.from, sent.to)).or_insert(0) += sent.copies;
+    }
+    assert!(ways.values().any(|&copies| copies > 0), "nobody knows of it before");
+    assert!(ways.values().all(|&copies| copies <= 1), "{ways:?}");
+}
+
+#[test]
+fn a_burst_after_silence_comes_along_the_same_tree_once() {
+    let graph = cube(4);
+    let mut cluster = settled(&graph, |_, _| ());
+    warm(&mut cluster, 0);
+    let changes = |cluster: &Cluster| -> u64 {
+        (0..16).map(|index| cluster.node(index).stats().eager_flips).sum()
+    };
+    let before = changes(&cluster);
+    let burst = [b"1", b"2", b"3", b"4", b"5"];
+    burst.iter().for_each(|what| say(&mut cluster, 0, *what));
+    // Four hops, at each of them an id and a wish more than that, and 20 ms for company, twice at most:
+    // whoever hears the first of the burst confirms it meanwhile.
+    cluster.run_for(Duration::from_millis(3 * 4 + 2 * 20));
+    let receipts = receipts(&mut cluster);
+    assert!(burst.iter().all(|what| receipts[&what[..]].len() == 15), "{receipts:?}");
+    cluster.run_for(SECOND);
+    assert_eq!((copies(&cluster), changes(&cluster)), (5 * 15, before));
+}
+
+#[test]
 fn a_lost_payload_is_asked_for_where_there_is_one_way_only() {
     let graph = bus(8);
     let mut cluster = settled(&graph, |_, config| config.repair = None);
@@ -636,6 +679,28 @@ fn repair_learns_to_wait_for_a_list_that_is_merely_long() {
     assert_eq!(receipts(&mut cluster)[&b"news"[..]].len(), 14, "along the list");
     cluster.run_for(8 * SECOND);
     assert_eq!((receipts(&mut cluster).len(), copies(&cluster)), (1, 15));
+}
+
+#[test]
+fn a_slow_tree_delays_no_repair_in_others() {
+    let graph = bus(16);
+    let mut cluster = settled(&graph, |_, _| ());
+    cluster.latency = Duration::from_millis(100);
+    for round in 0..6_u8 {
+        // Node 15 learns that what node 0 says takes a second and a half.
+        say(&mut cluster, 0, &[0, round]);
+        say(&mut cluster, 14, &[14, round]);
+        cluster.run_for(8 * SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(14, 15);
+    cluster.cut_datagrams(15, 14);
+    say(&mut cluster, 14, b"from near");
+    cluster.run_for(2 * SECOND);
+    assert!(
+        receipts(&mut cluster)[&b"from near"[..]].contains(&15),
+        "it waits for its own tree only"
+    );
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn controlled(draw: &mut Draw<'_>) {
         let (id, tree) = (draw.u64(), draw.byte() % TREES);
         let written = match kind {
             0 => Announced { id, tree, hold_ms: draw.byte() }.put(&mut bytes),
-            1 => Branch { tree, id }.put(&mut bytes),
+            1 | 4 => Branch { tree, id }.put(&mut bytes),
             2 => tree.put(&mut bytes),
             _ => id.put(&mut bytes),
         };
@@ -286,7 +286,10 @@ fn controlled(draw: &mut Draw<'_>) {
         1 => Control::Graft { send: one, entries: Entries::decode(&bytes).expect(VALID) },
         2 => Control::Prune { trees: Entries::decode(&bytes).expect(VALID) },
         3 => Control::IDontWant { ids: ids() },
-        4 => Control::Digest { answer: one, whole: other, ids: ids() },
+        4 => {
+            let entries = Entries::decode(&bytes).expect(VALID);
+            Control::Digest { answer: one, whole: other, entries }
+        }
         _ => Control::Pull { later: one, ids: ids() },
     };
     let envelope = Envelope::Control(control);

@@ -171,9 +171,9 @@ fn put_pending(
     if let Some(ids) = pending.lacking.take() {
         put_even_if_empty(writer, &pull(true), &ids, id);
     }
-    if let Some(Digest { answer, whole, ids }) = pending.digest.take() {
-        let digest = Control::Digest { answer, whole, ids: Entries::none() };
-        put_even_if_empty(writer, &digest, &ids, id);
+    if let Some(Digest { answer, whole, entries }) = pending.digest.take() {
+        let digest = Control::Digest { answer, whole, entries: Entries::none() };
+        put_even_if_empty(writer, &digest, &entries, branch);
     }
     put_announced(writer, &mut pending.announced, now, datagram);
 }
@@ -187,6 +187,7 @@ fn put_announced(
     for urge in [Urge::Ask, Urge::Fetch, Urge::Pass, Urge::Tell] {
         let is_of = |waiting: &Waiting| match waiting.urge {
             Urge::Confirm => urge == Urge::Tell,
+            Urge::AskTogether => urge == Urge::Ask,
             other => other == urge,
         };
         let of_kind: alloc::vec::Vec<Waiting> =

@@ -3,7 +3,8 @@
 //!
 //! Every live link carries, for every rumour, either its payload or its id, both ways: an id back
 //! along the link that brought a payload confirms it. Who does not confirm is asked once and then
-//! passed over until it is heard again; who is told an id and gets no payload asks for it.
+//! passed over until it is heard again; who was quiet gets one payload, and only ids until it is heard;
+//! who is told an id and gets no payload asks for it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,6 +23,7 @@ use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
+use crate::rumor::shares::Room;
 use crate::rumor::trees::Trees;
 use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor};
 use crate::time::Instant;
@@ -220,6 +222,7 @@ impl Node {
             Due::Now => self.intend_talk(to),
             Due::Later => {}
             Due::Dropped => self.stats.controls_dropped += 1,
+            Due::Spent => self.stats.shares_spent += 1,
         }
     }
 
@@ -242,11 +245,22 @@ impl Node {
             // Before the payloads, which take longer.
             self.decline(id, eager);
         }
-        if !eager.is_empty() {
+        let doubtful = eager.and(self.overlay.links.doubtful(self.now));
+        let sure = eager.minus(doubtful);
+        if !sure.is_empty() {
             let (rumor, off_tree) = (Arc::clone(rumor), course.off_tree);
-            self.intend(Intent::Forward { rumor, to: eager, off_tree });
+            self.intend(Intent::Forward { rumor, to: sure, off_tree });
+            self.overlay.links.sent(sure);
+        }
+        if !eager.is_empty() {
             let until = self.now + self.answer_within(eager);
             self.overlay.courses.sent(id, eager, until);
+        }
+        for link in doubtful.iter() {
+            // The answer to the first ends the doubt; what comes until then goes together.
+            let is_first = self.overlay.links.asks(link);
+            let urge = if is_first { Urge::Ask } else { Urge::AskTogether };
+            self.announce(link, id, course.tree, urge);
         }
         let lazy = if fits { Urge::Tell } else { Urge::Fetch };
         for link in live.minus(eager).iter() {
@@ -271,8 +285,7 @@ impl Node {
 
     fn hear(&mut self, link: LinkId) {
         if let Some(link) = self.overlay.links.get_mut(link) {
-            link.heard_at = Some(self.now);
-            link.silent = false;
+            link.hear(self.now);
         }
     }
 
@@ -306,9 +319,9 @@ impl Node {
                 let Some(link) = link else { return };
                 ids.iter().for_each(|id| self.on_unwanted(ShortId(id), link));
             }
-            Control::Digest { answer, whole, ids } => {
+            Control::Digest { answer, whole, entries } => {
                 let wants = answer.then_some(if *whole { Breadth::Whole } else { Breadth::Hot });
-                self.on_digest(from, link, wants, *ids);
+                self.on_digest(from, link, wants, *entries);
             }
             Control::Pull { later: true, ids } => self.on_lacking(from, *ids),
             Control::Pull { later: false, ids } => {
@@ -326,7 +339,7 @@ impl Node {
         let Some(link) = heard.link else { return };
         let Some(course) = self.overlay.courses.get_mut(id) else { return };
         let tree = course.tree;
-        if course.sent.contains(link) && !course.known_by.contains(link) && course.is_first_try() {
+        if course.measures(link) {
             let sample = self.now.saturating_since(course.since).saturating_sub(hold);
             if let Some(link) = self.overlay.links.get_mut(link) {
                 link.measure(sample);
@@ -353,14 +366,14 @@ impl Node {
         };
         let wait = match (distance, link) {
             // It was sent, and lost; or it is never sent unasked.
-            (Distance::Near, _) if heard.answer => Duration::ZERO,
+            (Distance::Near | Distance::Floor, _) if heard.answer => Duration::ZERO,
             _ if heard.fetch || heard.passed => Duration::ZERO,
             (Distance::Near, Some(link)) => link.payload_within(),
-            _ => self.patience(Some(entry.tree)),
+            _ => self.patience(entry.tree),
         };
         let rumored = Rumored {
             id: ShortId(entry.id),
-            tree: Some(entry.tree),
+            tree: entry.tree,
             holder: heard.from,
             distance,
             since,
@@ -373,14 +386,17 @@ impl Node {
     }
 
     pub(super) fn note_missing(&mut self, rumored: Rumored, wait: Duration) {
-        let noted = self.overlay.missing.note(rumored, self.now + wait);
-        self.stats.controls_dropped += u64::from(!noted);
+        match self.overlay.missing.note(rumored, self.now + wait) {
+            Room::Free => {}
+            Room::Spent => self.stats.shares_spent += 1,
+            Room::Full => self.stats.controls_dropped += 1,
+        }
     }
 
     /// How long a tree may be late before somebody who is no neighbour of the list is asked: it may
     /// just be long. Beyond three quarters of the time that payloads are kept, the one asked might have
     /// forgotten it.
-    pub(super) fn patience(&self, tree: Option<u8>) -> Duration {
+    pub(super) fn patience(&self, tree: u8) -> Duration {
         let least = self.params.gossip_interval.unwrap_or(PATIENCE_WITHOUT_TICK);
         self.overlay.patience.of(tree, least, self.params.payload_cache_for * 3 / 4)
     }
@@ -424,9 +440,15 @@ impl Node {
             self.stats.pulls_unanswered += 1;
             return;
         };
-        if !self.overlay.may_serve(self.now, rumor.message_len()) {
+        let room = self.overlay.may_serve(self.now, Some(to), rumor.message_len());
+        if room != Room::Free {
             self.stats.pulls_unanswered += 1;
+            self.stats.shares_spent += u64::from(room == Room::Spent);
             return;
+        }
+        let link = self.overlay.links.find(to);
+        if let Some((course, link)) = self.overlay.courses.get_mut(id).zip(link) {
+            course.wanted.insert(link);
         }
         if self.fits_datagram(&rumor) {
             self.intend(Intent::Supply { to: member, rumor, off_tree });
@@ -518,8 +540,9 @@ impl Node {
         if self.overlay.follows != Some(self.table.version()) {
             self.overlay.follows = Some(self.table.version());
             if self.params.floor {
-                let addrs = floor::neighbors(&self.table, self.me);
-                self.overlay.set_floor(&addrs);
+                let rings = floor::rings(self.table.live(), self.overlay.rings);
+                self.overlay.rings = rings;
+                self.overlay.set_floor(&floor::neighbors(&self.table, self.me, rings));
             }
             self.follow_plain_members();
         }
@@ -531,7 +554,7 @@ impl Node {
             if core::mem::replace(&mut link.up, up) == up {
                 continue;
             }
-            link.silent = false;
+            link.begin_anew();
             let addr = link.addr;
             if up && link.kind == Kind::Static {
                 self.overlay.trees.welcome(id);

@@ -9,6 +9,7 @@ use crate::identity::Channel;
 use crate::member::MemberId;
 use crate::rumor::Rumor;
 use crate::rumor::proxies::Owed;
+use crate::rumor::shares::Room;
 use crate::time::Instant;
 
 /// Most rumours that a plain member is brought late; the newest of them.
@@ -36,7 +37,7 @@ impl Node {
         let first = late.len().saturating_sub(LATE_MAX);
         self.stats.rumors_dropped += first as u64;
         for rumor in late.into_iter().skip(first) {
-            if !self.overlay.may_serve(self.now, rumor.message_len()) {
+            if self.overlay.may_serve(self.now, None, rumor.message_len()) != Room::Free {
                 self.stats.rumors_dropped += 1;
             } else if self.fits_datagram(&rumor) {
                 self.intend(Intent::Supply { to: client, rumor, off_tree: true });

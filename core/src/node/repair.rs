@@ -1,8 +1,8 @@
 //! The repair of rumours: at each tick digests of what is new to one neighbour and to one random
 //! member, who ask for what they lack (Demers et al. 1987 §1.3-1.4).
 //!
-//! Digests carry ids alone. Whoever lacks something says so at once, which keeps the rumour hot with
-//! the one that told, but asks for the payload only when its tree has had its time.
+//! Digests carry ids, each with its tree. Whoever lacks something says so at once, which keeps the rumour
+//! hot with the one that told, but asks for the payload only when its tree has had its time.
 //!
 //! Interest is lost within a second where all is well. So every tenth tick is about all that came of
 //! late, both ways, and so are those after it until somebody answers: whoever was out of reach has it
@@ -22,7 +22,7 @@ use crate::rumor::controls::Digest;
 use crate::rumor::links::LinkId;
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::overlay::Told;
-use crate::wire::control::Entries;
+use crate::wire::control::{Branch, Entries};
 
 /// How often a tick repeats what is not so new.
 const WHOLE_EVERY: u32 = 10;
@@ -172,8 +172,13 @@ impl Node {
                 asked
             });
         }
-        let digest = Digest { answer, whole, ids: listed };
+        let digest = Digest { answer, whole, entries: self.with_trees(&listed) };
         self.tell_now(to, |pending| pending.set_digest(digest));
+    }
+
+    fn with_trees(&self, ids: &[ShortId]) -> Vec<(u8, ShortId)> {
+        let courses = &self.overlay.courses;
+        ids.iter().filter_map(|&id| Some((courses.get(id)?.tree, id))).collect()
     }
 
     /// Somebody says what it has, and may want to hear what is here.
@@ -182,38 +187,39 @@ impl Node {
         from: SocketAddr,
         link: Option<LinkId>,
         wants: Option<Breadth>,
-        ids: Entries<'_, u64>,
+        entries: Entries<'_, Branch>,
     ) {
         let epidemic = self.params.repair.unwrap_or_default();
         let (mut lacking, mut known) = (Vec::new(), Vec::new());
         // Ours name no more, and each costs a look at what is hot here.
-        for id in ids.iter().take(DIGEST_IDS_MAX).map(ShortId) {
+        for Branch { tree, id } in entries.iter().take(DIGEST_IDS_MAX) {
+            let id = ShortId(id);
             if self.rumors.knows(id) {
                 known.push(id);
                 self.on_known_by(id, link);
             } else {
                 lacking.push(id);
-                self.note_missing(self.rumored(id, from), self.patience(None));
+                self.note_missing(self.rumored(id, tree, from), self.patience(tree));
             }
         }
         if epidemic.feedback {
             known.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
         let Some(breadth) = wants else { return };
-        let own = self.ids_to_talk_about(breadth, &known);
+        let own = self.with_trees(&self.ids_to_talk_about(breadth, &known));
         self.tell_now(from, |pending| {
             pending.lacking = Some(lacking);
             if !own.is_empty() {
                 let whole = breadth == Breadth::Whole;
-                pending.set_digest(Digest { answer: false, whole, ids: own });
+                pending.set_digest(Digest { answer: false, whole, entries: own });
             }
         });
     }
 
     /// What a digest says about a rumour that is not here.
-    fn rumored(&self, id: ShortId, holder: SocketAddr) -> Rumored {
+    fn rumored(&self, id: ShortId, tree: u8, holder: SocketAddr) -> Rumored {
         let (distance, since) = (Distance::Far, self.now);
-        Rumored { id, tree: None, holder, distance, since, fetch: false }
+        Rumored { id, tree, holder, distance, since, fetch: false }
     }
 
     fn on_known_by(&mut self, id: ShortId, link: Option<LinkId>) {

@@ -97,6 +97,9 @@ pub struct Stats {
     pub controls_refused: u64,
     /// Ids and wishes of the overlay dropped because too many waited. Repair makes up for them.
     pub controls_dropped: u64,
+    /// Ids, wishes and requests of the overlay that were dropped because one member had used up its
+    /// share of what all may. Repair makes up for those of honest ones.
+    pub shares_spent: u64,
     /// Links that began to carry payloads, or ids only, in some tree.
     pub eager_flips: u64,
     /// Payloads asked for along a link because only the id had come.

@@ -8,12 +8,13 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::ShortId;
+use super::shares::{Room, room};
 use crate::time::Instant;
 
 /// How long announcements wait for others to go along. It delays nothing but repair.
 pub(crate) const HOLD: Duration = Duration::from_millis(20);
 
-/// Most things that wait to be told, to all together. An announcement lost to it is made up for by
+/// Most things that wait to be told, to all together, of which each recipient has a share. An announcement lost to it is made up for by
 /// repair.
 pub(crate) const CONTROLS_MAX: usize = 65_536;
 
@@ -35,6 +36,8 @@ pub(crate) enum Urge {
     Confirm,
     /// The recipient shall answer.
     Ask,
+    /// The same, but others may go along.
+    AskTogether,
     /// It will not come by itself.
     Fetch,
     /// The payload would go along here now, had it not come from elsewhere.
@@ -46,7 +49,7 @@ pub(crate) enum Urge {
 pub(crate) struct Digest {
     pub(crate) answer: bool,
     pub(crate) whole: bool,
-    pub(crate) ids: Vec<ShortId>,
+    pub(crate) entries: Vec<(u8, ShortId)>,
 }
 
 /// All that waits for one recipient.
@@ -76,7 +79,7 @@ impl Pending {
     }
 
     fn len(&self) -> usize {
-        let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.ids.len());
+        let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.entries.len());
         self.prunes.len()
             + self.grafts.len()
             + self.swaps.len()
@@ -109,13 +112,15 @@ pub(crate) enum Due {
     Later,
     /// It was not taken: too much waits.
     Dropped,
+    /// It was not taken: too much waits for its recipient.
+    Spent,
 }
 
 impl Controls {
     /// Adds something that cannot wait.
     pub(crate) fn urgent(&mut self, to: SocketAddr, add: impl FnOnce(&mut Pending)) -> Due {
-        if self.len >= CONTROLS_MAX {
-            return Due::Dropped;
+        if let Some(refused) = self.refusal(to) {
+            return refused;
         }
         let pending = self.pending.entry(to).or_default();
         let before = pending.len();
@@ -129,13 +134,24 @@ impl Controls {
         if matches!(waiting.urge, Urge::Ask | Urge::Fetch | Urge::Pass) {
             return self.urgent(to, |pending| pending.announced.push(waiting));
         }
-        if self.len >= CONTROLS_MAX {
-            return Due::Dropped;
+        if let Some(refused) = self.refusal(to) {
+            return refused;
         }
         self.len += 1;
         self.pending.entry(to).or_default().announced.push(waiting);
         self.flush_at.get_or_insert(waiting.since + HOLD);
         Due::Later
+    }
+
+    fn refusal(&self, to: SocketAddr) -> Option<Due> {
+        // Looked at only where it can matter: most of the time nothing waits.
+        let own = || self.pending.get(&to).map_or(0, Pending::len);
+        let own = if self.len < CONTROLS_MAX / 2 { 0 } else { own() };
+        match room(self.len, own, CONTROLS_MAX) {
+            Room::Free => None,
+            Room::Spent => Some(Due::Spent),
+            Room::Full => Some(Due::Dropped),
+        }
     }
 
     pub(crate) const fn deadline(&self) -> Option<Instant> {
@@ -228,21 +244,33 @@ mod tests {
     #[test]
     fn a_digest_of_all_is_not_replaced_by_one_of_less() {
         let mut pending = Pending::default();
-        let digest = |whole, id| Digest { answer: true, whole, ids: alloc::vec![ShortId(id)] };
+        let digest =
+            |whole, id| Digest { answer: true, whole, entries: alloc::vec![(0, ShortId(id))] };
         for (whole, id) in [(false, 1), (true, 2), (false, 3)] {
             pending.set_digest(digest(whole, id));
         }
-        assert!(pending.digest.is_some_and(|digest| digest.ids == [ShortId(2)]));
+        assert!(pending.digest.is_some_and(|digest| digest.entries == [(0, ShortId(2))]));
     }
 
     #[test]
     fn what_waits_is_bounded() {
         let mut controls = Controls::default();
-        for _ in 0..CONTROLS_MAX {
-            controls.announce(addr(1), waiting(Urge::Tell));
+        let fill = |controls: &mut Controls, port| {
+            let mut taken = 0;
+            loop {
+                match controls.announce(addr(port), waiting(Urge::Tell)) {
+                    Due::Spent | Due::Dropped => break taken,
+                    Due::Now | Due::Later => taken += 1,
+                }
+            }
+        };
+        assert_eq!(fill(&mut controls, 1), CONTROLS_MAX / 2);
+        assert_eq!(controls.urgent(addr(1), |pending| pending.prunes.push(3)), Due::Spent);
+        for port in 2..6 {
+            assert_eq!(controls.urgent(addr(port), |pending| pending.prunes.push(3)), Due::Now);
+            assert_eq!(fill(&mut controls, port), CONTROLS_MAX / 8 - 1);
         }
-        assert_eq!(controls.announce(addr(1), waiting(Urge::Tell)), Due::Dropped);
-        assert_eq!(controls.urgent(addr(2), |pending| pending.prunes.push(3)), Due::Dropped);
+        assert_eq!(controls.urgent(addr(6), |pending| pending.prunes.push(3)), Due::Dropped);
         controls.check();
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Course {
     pub(crate) known_by: LinkSet,
     /// The links along which it was asked for.
     pub(crate) asked: LinkSet,
+    /// The links along which others asked for it: what they confirm measures no round trip.
+    pub(crate) wanted: LinkSet,
     /// Contacts in vain, for the repair.
     pub(crate) contacts: u8,
     stage: Stage,
@@ -77,6 +79,7 @@ impl Course {
             sent: LinkSet::EMPTY,
             known_by: LinkSet::EMPTY,
             asked: LinkSet::EMPTY,
+            wanted: LinkSet::EMPTY,
             contacts: 0,
             stage: Stage::Done,
         }
@@ -84,10 +87,11 @@ impl Course {
 }
 
 impl Course {
-    /// Whether what was sent awaits its first confirmation: later ones may answer either try, and
-    /// measure nothing.
-    pub(crate) const fn is_first_try(&self) -> bool {
-        matches!(self.stage, Stage::Sent { .. })
+    /// Whether a confirmation along a link would tell its round trip: not if it may answer a second
+    /// try, or came after the other end had to ask.
+    pub(crate) const fn measures(&self, link: LinkId) -> bool {
+        let awaits = self.sent.contains(link) && !self.known_by.contains(link);
+        awaits && !self.wanted.contains(link) && matches!(self.stage, Stage::Sent { .. })
     }
 
     /// The link it came along, if that was so late that it had been asked for along `link`, which
@@ -235,6 +239,7 @@ impl Courses {
             course.sent = course.sent.minus(links);
             course.known_by = course.known_by.minus(links);
             course.asked = course.asked.minus(links);
+            course.wanted = course.wanted.minus(links);
             course.parent = course.parent.filter(|&parent| !links.contains(parent));
         }
     }

@@ -17,9 +17,16 @@ pub(crate) const RINGS_MAX: usize = 2;
 /// neighbours of one node die together too often.
 const SECOND_RING_FROM: usize = 1_000;
 
-/// How many rings a cluster of this size has.
-pub(crate) const fn rings(live: usize) -> usize {
-    if live < SECOND_RING_FROM { 1 } else { RINGS_MAX }
+/// Below how many the second one is given up again. A cluster whose size hovers around one boundary would
+/// make and drop links at each join and death.
+const SECOND_RING_TO: usize = 800;
+
+/// How many rings a cluster of this size has, to a node that has kept so many. Between the boundaries
+/// members may differ, because they came at different times: along a link that only one end knows go
+/// that end's ids, and whoever lacks one of them pulls it.
+pub(crate) const fn rings(live: usize, kept: usize) -> usize {
+    let from = if kept < RINGS_MAX { SECOND_RING_FROM } else { SECOND_RING_TO };
+    if live < from { 1 } else { RINGS_MAX }
 }
 
 /// Where a name stands in a ring; the name itself parts equals.
@@ -27,12 +34,12 @@ fn position(ring: usize, name: &[u8]) -> u128 {
     hash::agreed(&[b"ring", &[u8::try_from(ring).unwrap_or(u8::MAX)], name])
 }
 
-/// The addresses of `me`'s neighbours in all rings, each once. Members that do not take envelopes
+/// The addresses of `me`'s neighbours in so many rings, each once. Members that do not take envelopes
 /// have no place there. Looks at every member.
-pub(crate) fn neighbors(table: &Table, me: MemberId) -> Vec<SocketAddr> {
+pub(crate) fn neighbors(table: &Table, me: MemberId, rings: usize) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     let Some(my_name) = table.get(me).map(|record| record.name.clone()) else { return found };
-    for ring in 0..rings(table.live()) {
+    for ring in 0..rings {
         let mine = position(ring, my_name.as_bytes());
         // The distance to either side, around the end.
         let (mut next, mut previous) = (None, None);
@@ -79,7 +86,7 @@ mod tests {
 
     fn ports(table: &Table, name: &str) -> Vec<u16> {
         let me = table.find(name.as_bytes()).unwrap();
-        neighbors(table, me).iter().map(SocketAddr::port).collect()
+        neighbors(table, me, rings(table.live(), 1)).iter().map(SocketAddr::port).collect()
     }
 
     #[test]
@@ -119,7 +126,25 @@ mod tests {
 
     #[test]
     fn a_thousand_members_have_two_rings() {
-        assert_eq!((rings(999), rings(1_000)), (1, 2));
         assert!(ports(&table(1_000), "7").len() > 2);
+    }
+
+    #[test]
+    fn the_second_ring_comes_at_1000_and_goes_below_800() {
+        let after = |kept| [799, 800, 801, 999, 1_000, 1_001].map(|live| rings(live, kept));
+        assert_eq!(after(1), [1, 1, 1, 1, 2, 2]);
+        assert_eq!(after(2), [1, 2, 2, 2, 2, 2]);
+        assert_eq!(after(0), after(1), "a node that has kept none yet");
+    }
+
+    #[test]
+    fn a_cluster_that_hovers_around_a_boundary_keeps_its_rings() {
+        for (sizes, kept) in [([1_000, 999, 1_001, 999], 2), ([799, 800, 801, 799], 1)] {
+            let mut rings_now = rings(sizes[0], 2);
+            for live in sizes {
+                rings_now = rings(live, rings_now);
+                assert_eq!(rings_now, kept, "{live}");
+            }
+        }
     }
 }

@@ -99,7 +99,18 @@ pub(crate) struct Link {
     /// It did not answer, though nobody has condemned it yet.
     pub(crate) silent: bool,
     pub(crate) heard_at: Option<Instant>,
+    awaits: Awaits,
     rtt: Rtt,
+}
+
+/// What was sent along a link since it was heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    Nothing,
+    /// A payload.
+    Payload,
+    /// And an id that asks for an answer.
+    Answer,
 }
 
 /// The time to wait for an answer over a link that was not measured yet. Who does not answer is
@@ -119,9 +130,31 @@ const ANSWER_MIN: Duration = Duration::from_millis(200);
 /// Least time to wait for a payload whose id came along another link.
 const GRAFT_MIN: Duration = Duration::from_millis(30);
 
+/// After so much silence one payload finds out whether anybody is there; those that come before the
+/// answer are announced.
+const QUIET: Duration = Duration::from_secs(1);
+
 impl Link {
     fn new(addr: SocketAddr, kind: Kind) -> Self {
-        Self { addr, kind, up: false, silent: false, heard_at: None, rtt: Rtt::default() }
+        let (heard_at, rtt) = (None, Rtt::default());
+        Self { addr, kind, up: false, silent: false, heard_at, awaits: Awaits::Nothing, rtt }
+    }
+
+    pub(crate) const fn hear(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        self.begin_anew();
+    }
+
+    /// Nothing speaks against its other end any more.
+    pub(crate) const fn begin_anew(&mut self) {
+        (self.silent, self.awaits) = (false, Awaits::Nothing);
+    }
+
+    /// Whether a payload is on its way to somebody who has been quiet for so long that nobody may be
+    /// there.
+    fn is_doubtful(&self, now: Instant) -> bool {
+        self.awaits != Awaits::Nothing
+            && self.heard_at.is_none_or(|at| now.saturating_since(at) > QUIET)
     }
 
     pub(crate) fn measure(&mut self, sample: Duration) {
@@ -219,6 +252,28 @@ impl Links {
         let mut set = LinkSet::EMPTY;
         self.iter().filter(|(_, link)| !link.silent).for_each(|(id, _)| set.insert(id));
         set
+    }
+
+    /// Those that may lead to nobody, as far as a payload is to tell that is on its way.
+    pub(crate) fn doubtful(&self, now: Instant) -> LinkSet {
+        let mut set = LinkSet::EMPTY;
+        self.iter().filter(|(_, link)| link.is_doubtful(now)).for_each(|(id, _)| set.insert(id));
+        set
+    }
+
+    /// A payload is sent along these.
+    pub(crate) fn sent(&mut self, links: LinkSet) {
+        for id in links.iter() {
+            if let Some(link) = self.get_mut(id) {
+                link.awaits = Awaits::Payload;
+            }
+        }
+    }
+
+    /// An id is sent along one that is in doubt; `true`: it is the first since something was heard.
+    pub(crate) fn asks(&mut self, link: LinkId) -> bool {
+        let Some(link) = self.get_mut(link) else { return false };
+        core::mem::replace(&mut link.awaits, Awaits::Answer) != Awaits::Answer
     }
 
     /// The members at the other ends of the list, in its order, `me` left out.
@@ -322,6 +377,26 @@ mod tests {
         set.remove(LinkId(64));
         assert!(!set.contains(LinkId(64)) && set.contains(LinkId(127)));
         assert!(set.without(Some(LinkId(0))).iter().eq([LinkId(127)]));
+    }
+
+    #[test]
+    fn a_quiet_link_is_in_doubt_from_the_first_payload_until_it_is_heard() {
+        let mut links = Links::new(&[addr(1), addr(2)]);
+        let one = links.find(addr(1)).unwrap();
+        let only_one = LinkSet::EMPTY.or(links.statics()).without(links.find(addr(2)));
+        let at = |micros| Instant::ZERO + QUIET + Duration::from_micros(micros);
+        assert_eq!(links.doubtful(at(9)), LinkSet::EMPTY, "nothing was sent");
+        links.sent(only_one);
+        assert_eq!(links.doubtful(at(0)), only_one, "it was never heard");
+        links.get_mut(one).unwrap().hear(Instant::ZERO);
+        assert_eq!(links.doubtful(at(1)), LinkSet::EMPTY);
+        links.sent(only_one);
+        assert_eq!(links.doubtful(at(0)), LinkSet::EMPTY, "a second ago");
+        assert_eq!(links.doubtful(at(1)), only_one);
+        assert_eq!((links.asks(one), links.asks(one)), (true, false), "one answer is enough");
+        assert_eq!(links.doubtful(at(1)), only_one);
+        links.get_mut(one).unwrap().begin_anew();
+        assert_eq!(links.doubtful(at(1)), LinkSet::EMPTY, "somebody else is there");
     }
 
     #[test]

@@ -7,9 +7,10 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::ShortId;
+use super::shares::{Room, room};
 use crate::time::Instant;
 
-/// Most rumours missed at a time. Digests name them again.
+/// Most rumours missed at a time, of which each member may have named a share. Digests name them again.
 pub(crate) const MISSING_MAX: usize = 4_096;
 
 /// Most members remembered that have one of them.
@@ -50,6 +51,8 @@ impl Holder {
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) tree: u8,
+    /// Who named it first.
+    named_by: SocketAddr,
     holders: SmallVec<[Holder; 2]>,
     due: Instant,
     /// Whom the last question went to.
@@ -62,8 +65,7 @@ pub(crate) struct Missing {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rumored {
     pub(crate) id: ShortId,
-    /// Its tree, if that was said.
-    pub(crate) tree: Option<u8>,
+    pub(crate) tree: u8,
     /// Who has it.
     pub(crate) holder: SocketAddr,
     pub(crate) distance: Distance,
@@ -97,23 +99,32 @@ impl Missing {
 pub(crate) struct MissingRumors {
     missing: BTreeMap<ShortId, Missing>,
     due: BTreeSet<(Instant, ShortId)>,
+    /// How many each member named first.
+    named: BTreeMap<SocketAddr, usize>,
 }
 
 impl MissingRumors {
-    /// Notes that somebody has a rumour; it is asked for at `due`, or earlier if that was planned.
-    /// `false`: too many are missed.
-    pub(crate) fn note(&mut self, rumored: Rumored, due: Instant) -> bool {
+    /// Notes that somebody has a rumour, if there is room for one more; it is asked for at `due`, or
+    /// earlier if that was planned.
+    pub(crate) fn note(&mut self, rumored: Rumored, due: Instant) -> Room {
         let Rumored { id, tree, holder, distance, since, fetch } = rumored;
         if !self.missing.contains_key(&id) {
-            if self.missing.len() >= MISSING_MAX {
-                return false;
+            let own = self.named.get(&holder).copied().unwrap_or_default();
+            let room = room(self.missing.len(), own, MISSING_MAX);
+            if room != Room::Free {
+                return room;
             }
-            let (holders, asked, tree) = (SmallVec::new(), None, tree.unwrap_or(0));
-            self.missing.insert(id, Missing { tree, holders, due, asked, fetch });
+            let (holders, asked) = (SmallVec::new(), None);
+            let missing = Missing { tree, named_by: holder, holders, due, asked, fetch };
+            self.missing.insert(id, missing);
             self.due.insert((due, id));
+            *self.named.entry(holder).or_default() += 1;
         }
-        let Some(missing) = self.missing.get_mut(&id) else { return false };
-        missing.tree = tree.unwrap_or(missing.tree);
+        let Some(missing) = self.missing.get_mut(&id) else { return Room::Full };
+        // Neighbours know better than whoever only says that it has it.
+        if distance != Distance::Far {
+            missing.tree = tree;
+        }
         missing.fetch |= fetch;
         // Once somebody was asked, the answer is waited for.
         if due < missing.due && missing.asked.is_none() {
@@ -122,15 +133,23 @@ impl MissingRumors {
             missing.due = due;
         }
         let holders = &mut missing.holders;
+        let holders_full = holders.len() >= HOLDERS_MAX;
         if let Some(known) = holders.iter_mut().find(|known| known.addr == holder) {
             // What a digest said, its link says now.
             if distance < known.distance {
                 (known.distance, known.since) = (distance, since);
             }
-        } else if holders.len() < HOLDERS_MAX {
-            holders.push(Holder { addr: holder, distance, since, asked: 0 });
+        } else {
+            let new = Holder { addr: holder, distance, since, asked: 0 };
+            let farthest = holders.iter_mut().max_by_key(|known| (known.distance, known.since));
+            match farthest.filter(|_| holders_full) {
+                // A neighbour is never one too many for those who only say that they have it.
+                Some(farthest) if distance < farthest.distance => *farthest = new,
+                Some(_) => {}
+                None => holders.push(new),
+            }
         }
-        true
+        Room::Free
     }
 
     /// Who was asked last for a rumour.
@@ -147,6 +166,12 @@ impl MissingRumors {
     pub(crate) fn remove(&mut self, id: ShortId) -> Option<Missing> {
         let missing = self.missing.remove(&id)?;
         self.due.remove(&(missing.due, id));
+        if let Some(named) = self.named.get_mut(&missing.named_by) {
+            *named -= 1;
+            if *named == 0 {
+                self.named.remove(&missing.named_by);
+            }
+        }
         Some(missing)
     }
 
@@ -192,6 +217,9 @@ impl MissingRumors {
     pub(crate) fn check(&self) {
         assert!(self.missing.len() <= MISSING_MAX, "what is missed is bounded");
         assert_eq!(self.missing.len(), self.due.len(), "each has its deadline");
+        let named: usize = self.named.values().sum();
+        assert_eq!(self.missing.len(), named, "each was named by somebody");
+        assert!(self.named.values().all(|&named| named > 0));
         assert!(self.missing.values().all(|missing| missing.holders.len() <= HOLDERS_MAX));
     }
 }
@@ -216,14 +244,9 @@ impl Patience {
         *known = lag.max(*known - *known / 8);
     }
 
-    /// How long to wait in a tree, or in the slowest one: a quarter more than it needed, and no less
-    /// than `least`.
-    pub(crate) fn of(&self, tree: Option<u8>, least: Duration, most: Duration) -> Duration {
-        let lag = match tree {
-            Some(tree) => self.lags.get(usize::from(tree)),
-            None => self.lags.iter().max(),
-        };
-        let lag = lag.copied().unwrap_or(0);
+    /// How long to wait in a tree: a quarter more than it needed, and no less than `least`.
+    pub(crate) fn of(&self, tree: u8, least: Duration, most: Duration) -> Duration {
+        let lag = self.lags.get(usize::from(tree)).copied().unwrap_or(0);
         let lag = lag.saturating_add(lag / 4);
         (Duration::from_micros(lag) + least).min(most.max(least))
     }
@@ -243,16 +266,16 @@ mod tests {
 
     fn rumored(id: u64, port: u16, distance: Distance) -> Rumored {
         let (holder, since) = (addr(port), at(u64::from(port)));
-        Rumored { id: ShortId(id), tree: None, holder, distance, since, fetch: false }
+        Rumored { id: ShortId(id), tree: 0, holder, distance, since, fetch: false }
     }
 
     #[test]
     fn the_nearest_is_asked_first_and_nobody_more_than_twice() {
         let mut all = MissingRumors::default();
         let id = ShortId(1);
-        assert!(all.note(rumored(1, 1, Distance::Far), at(500)));
-        let near = Rumored { tree: Some(3), ..rumored(1, 2, Distance::Near) };
-        assert!(all.note(near, at(30)));
+        assert_eq!(all.note(rumored(1, 1, Distance::Far), at(500)), Room::Free);
+        let near = Rumored { tree: 3, ..rumored(1, 2, Distance::Near) };
+        assert_eq!(all.note(near, at(30)), Room::Free);
         all.check();
         assert_eq!((all.deadline(), all.pop_due(at(29)).is_none()), (Some(at(30)), true));
         for port in [2, 1, 2, 1] {
@@ -270,9 +293,9 @@ mod tests {
     fn what_is_missed_is_bounded() {
         let mut all = MissingRumors::default();
         for id in 0..MISSING_MAX as u64 {
-            assert!(all.note(rumored(id, 1, Distance::Far), at(1)));
+            assert_eq!(all.note(rumored(id, id as u16, Distance::Far), at(1)), Room::Free);
         }
-        assert!(!all.note(rumored(u64::MAX, 1, Distance::Far), at(1)));
+        assert_eq!(all.note(rumored(u64::MAX, 1, Distance::Far), at(1)), Room::Full);
         for port in 2..50 {
             all.note(rumored(0, port, Distance::Far), at(1));
         }
@@ -280,17 +303,46 @@ mod tests {
     }
 
     #[test]
+    fn whoever_names_too_many_leaves_room_for_others_and_has_it_again_later() {
+        let mut all = MissingRumors::default();
+        let mut named = 0;
+        while all.note(rumored(named, 1, Distance::Near), at(1)) == Room::Free {
+            named += 1;
+        }
+        assert_eq!(named, MISSING_MAX as u64 / 2);
+        assert_eq!(all.note(rumored(named, 1, Distance::Near), at(1)), Room::Spent);
+        assert_eq!(all.note(rumored(named, 2, Distance::Far), at(1)), Room::Free);
+        assert_eq!(all.note(rumored(named, 1, Distance::Near), at(1)), Room::Free, "it has it too");
+        all.check();
+        all.remove(ShortId(0));
+        all.remove(ShortId(1));
+        assert_eq!(all.note(rumored(u64::MAX, 1, Distance::Near), at(1)), Room::Free);
+        all.check();
+    }
+
+    #[test]
+    fn a_neighbour_is_asked_however_many_others_said_before_that_they_have_it() {
+        let mut all = MissingRumors::default();
+        for port in 10..10 + 2 * HOLDERS_MAX as u16 {
+            all.note(rumored(1, port, Distance::Far), at(1));
+        }
+        all.note(rumored(1, 1, Distance::Near), at(1));
+        all.check();
+        let (_, _, asked) = all.pop_due(at(1)).unwrap();
+        assert_eq!(asked.unwrap().addr, addr(1));
+    }
+
+    #[test]
     fn patience_rises_at_once_and_falls_slowly() {
         let mut patience = Patience::default();
         let (least, most) = (Duration::from_millis(200), Duration::from_secs(22));
-        assert_eq!(patience.of(Some(7), least, most), least);
+        assert_eq!(patience.of(7, least, most), least);
         patience.learn(7, Duration::from_millis(800));
-        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_200));
+        assert_eq!(patience.of(7, least, most), Duration::from_millis(1_200));
         patience.learn(7, Duration::ZERO);
-        assert_eq!(patience.of(Some(7), least, most), Duration::from_millis(1_075));
-        assert_eq!(patience.of(Some(8), least, most), least, "each tree has its own");
-        assert_eq!(patience.of(None, least, most), Duration::from_millis(1_075));
+        assert_eq!(patience.of(7, least, most), Duration::from_millis(1_075));
+        assert_eq!(patience.of(8, least, most), least, "each tree has its own");
         patience.learn(7, Duration::from_secs(3_600));
-        assert_eq!(patience.of(Some(7), least, most), most);
+        assert_eq!(patience.of(7, least, most), most);
     }
 }

@@ -14,6 +14,7 @@
 //! | `missing` | what others have and this node lacks |
 //! | `controls` | what is to be told about it |
 //! | `floor` | links that follow from the members alone |
+//! | `shares` | how much of what is bounded for all one peer may use up |
 //! | `proxies` | who brings rumours to plain members |
 //! | `overlay` | all of these of a node, in one place |
 
@@ -27,6 +28,7 @@ pub(crate) mod missing;
 pub(crate) mod overlay;
 pub(crate) mod proxies;
 mod seen;
+pub(crate) mod shares;
 pub(crate) mod trees;
 
 use alloc::collections::VecDeque;

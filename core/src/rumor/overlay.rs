@@ -1,6 +1,6 @@
 //! All that this node knows about its overlay, in one place; `node` acts on it.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,6 +13,7 @@ use super::course::Courses;
 use super::links::{LinkSet, Links};
 use super::missing::{MissingRumors, Patience};
 use super::proxies::Proxies;
+use super::shares::{Room, room};
 use super::trees::Trees;
 use crate::config::Params;
 use crate::member::MemberId;
@@ -21,8 +22,8 @@ use crate::time::Instant;
 /// Most rumours remembered that neighbours do not want before they came here.
 const UNWANTED_MAX: usize = 256;
 
-/// Bytes of payload that a node sends to those who ask within [`SERVED_SPAN`]; asking for more is
-/// counted as unanswered.
+/// Bytes of payload that a node sends to those who ask within [`SERVED_SPAN`], of which each has a share;
+/// asking for more is counted as unanswered.
 const SERVED_BYTES_MAX: usize = 1 << 20;
 const SERVED_SPAN: Duration = Duration::from_millis(200);
 
@@ -31,6 +32,15 @@ const SERVED_SPAN: Duration = Duration::from_millis(200);
 pub(crate) struct Told {
     pub(crate) to: SocketAddr,
     pub(crate) ids: Vec<ShortId>,
+}
+
+/// Bytes of payload sent to those who asked.
+#[derive(Debug, Default)]
+struct Served {
+    since: Instant,
+    bytes: usize,
+    /// By who asked.
+    to: BTreeMap<SocketAddr, usize>,
 }
 
 /// Links, trees, what is awaited, missed and to be told.
@@ -47,6 +57,8 @@ pub(crate) struct Overlay {
     pub(crate) clients: Vec<MemberId>,
     /// The table that `links` and `clients` follow.
     pub(crate) follows: Option<u64>,
+    /// Rings of the floor.
+    pub(crate) rings: usize,
     /// The digests of the last tick.
     pub(crate) told: SmallVec<[Told; 2]>,
     /// Ticks so far, of those that repair.
@@ -57,8 +69,7 @@ pub(crate) struct Overlay {
     pub(crate) datagram_at: Instant,
     /// Nothing came for longer than usual, and no whole digest was answered since.
     pub(crate) was_deaf: bool,
-    /// Bytes of payload sent to those who asked, and since when they are counted.
-    served: (usize, Instant),
+    served: Served,
     pub(crate) degraded_at: Option<Instant>,
     pub(crate) is_isolated: bool,
     unwanted: VecDeque<(ShortId, LinkSet)>,
@@ -78,12 +89,13 @@ impl Overlay {
             proxies: Proxies::default(),
             clients: Vec::new(),
             follows: None,
+            rings: 0,
             told: SmallVec::new(),
             ticks: 0,
             whole: None,
             datagram_at: Instant::ZERO,
             was_deaf: false,
-            served: (0, Instant::ZERO),
+            served: Served::default(),
             degraded_at: None,
             is_isolated: false,
             unwanted: VecDeque::new(),
@@ -110,18 +122,26 @@ impl Overlay {
         self.trees.eager(tree, statics).and(self.links.answering())
     }
 
-    /// Whether one more payload of so many bytes may be sent to who asks; it counts then.
-    pub(crate) fn may_serve(&mut self, now: Instant, len: usize) -> bool {
-        if now.saturating_since(self.served.1) >= SERVED_SPAN {
-            self.served = (0, now);
+    /// Whether one more payload of so many bytes may be sent, to who asks or unasked; it counts then.
+    pub(crate) fn may_serve(&mut self, now: Instant, to: Option<SocketAddr>, len: usize) -> Room {
+        if now.saturating_since(self.served.since) >= SERVED_SPAN {
+            self.served = Served { since: now, ..Served::default() };
         }
-        let bytes = self.served.0.saturating_add(len);
-        // One that is larger goes out alone.
-        let may = bytes <= SERVED_BYTES_MAX || self.served.0 == 0;
-        if may {
-            self.served.0 = bytes;
+        let own = to.and_then(|to| self.served.to.get(&to)).copied().unwrap_or_default();
+        let bytes = self.served.bytes.saturating_add(len);
+        let room = match room(bytes.saturating_sub(1), own.saturating_add(len), SERVED_BYTES_MAX) {
+            // Everybody gets one, and one that is larger than the whole goes out alone.
+            Room::Spent if own == 0 => Room::Free,
+            Room::Full if self.served.bytes == 0 => Room::Free,
+            room => room,
+        };
+        if room == Room::Free {
+            self.served.bytes = bytes;
+            if let Some(to) = to {
+                self.served.to.insert(to, own.saturating_add(len));
+            }
         }
-        may
+        room
     }
 
     /// A tree changed here.
@@ -169,5 +189,50 @@ impl Overlay {
         self.missing.check();
         self.controls.check();
         self.proxies.check();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn overlay() -> Overlay {
+        Overlay::new(&Params::try_from(Config::lan()).unwrap())
+    }
+
+    fn addr(port: u16) -> Option<SocketAddr> {
+        Some(SocketAddr::from(([10, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn who_asks_for_all_that_may_be_sent_leaves_enough_for_others() {
+        let mut overlay = overlay();
+        let mut serve = |at, port| overlay.may_serve(Instant::from_micros(at), addr(port), 1 << 10);
+        let mut greedy = 0;
+        while serve(0, 1) == Room::Free {
+            greedy += 1;
+        }
+        assert_eq!((greedy, serve(0, 1)), (512, Room::Spent));
+        assert!((0..127).all(|_| serve(0, 2) == Room::Free));
+        assert_eq!(serve(0, 2), Room::Spent, "an eighth");
+        assert_eq!(serve(199_999, 1), Room::Spent);
+        assert_eq!(serve(200_000, 1), Room::Free, "another fifth of a second");
+    }
+
+    #[test]
+    fn a_payload_larger_than_all_that_may_be_sent_goes_out_alone() {
+        let mut overlay = overlay();
+        let mut serve = |port, len| overlay.may_serve(Instant::ZERO, addr(port), len);
+        assert_eq!(serve(1, SERVED_BYTES_MAX + 1), Room::Free);
+        assert_eq!(serve(2, 1), Room::Full);
+    }
+
+    #[test]
+    fn everybody_gets_one_payload_that_is_larger_than_a_share() {
+        let mut overlay = overlay();
+        let mut serve = |port| overlay.may_serve(Instant::ZERO, addr(port), SERVED_BYTES_MAX / 4);
+        assert!((1..=4).all(|port| serve(port) == Room::Free));
+        assert_eq!(serve(5), Room::Full);
     }
 }

@@ -10,7 +10,7 @@
 //! | 3 GRAFT | 1 = send it | tree, short id | 9 |
 //! | 4 PRUNE | | tree | 1 |
 //! | 5 IDONTWANT | | short id | 8 |
-//! | 7 DIGEST | 1 = answer, 2 = whole | short id | 8 |
+//! | 7 DIGEST | 1 = answer, 2 = whole | tree, short id | 9 |
 //! | 8 PULL | 1 = later | short id | 8 |
 //!
 //! A tree is a number below [`TREES`]. PRUNE, GRAFT and IDONTWANT are Plumtree's and gossipsub's
@@ -77,8 +77,8 @@ pub enum Control<'a> {
         /// They are what came of late, also what the sender talks about no more, and so shall the
         /// answer be.
         whole: bool,
-        /// Short ids.
-        ids: Entries<'a, u64>,
+        /// Which, with the trees along which they travel.
+        entries: Entries<'a, Branch>,
     },
     /// What the sender lacks.
     Pull {
@@ -100,7 +100,7 @@ pub struct Announced {
     pub hold_ms: u8,
 }
 
-/// A link in one tree, and the rumour that did not come along another.
+/// A rumour and its tree: one that did not come along another link, or that is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Branch {
     /// The tree.
@@ -268,9 +268,11 @@ impl<'a> Control<'a> {
             kind::GRAFT => Self::Graft { send: has(SEND), entries: Entries::decode(rest)? },
             kind::PRUNE => Self::Prune { trees: Entries::decode(rest)? },
             kind::IDONTWANT => Self::IDontWant { ids: Entries::decode(rest)? },
-            kind::DIGEST => {
-                Self::Digest { answer: has(ANSWER), whole: has(WHOLE), ids: Entries::decode(rest)? }
-            }
+            kind::DIGEST => Self::Digest {
+                answer: has(ANSWER),
+                whole: has(WHOLE),
+                entries: Entries::decode(rest)?,
+            },
             kind::PULL => Self::Pull { later: has(LATER), ids: Entries::decode(rest)? },
             _ => return Ok(None),
         }))
@@ -297,11 +299,9 @@ impl<'a> Control<'a> {
     pub(super) fn entries(&self) -> &'a [u8] {
         match self {
             Self::IHave { entries, .. } => entries.bytes,
-            Self::Graft { entries, .. } => entries.bytes,
+            Self::Graft { entries, .. } | Self::Digest { entries, .. } => entries.bytes,
             Self::Prune { trees } => trees.bytes,
-            Self::IDontWant { ids } | Self::Digest { ids, .. } | Self::Pull { ids, .. } => {
-                ids.bytes
-            }
+            Self::IDontWant { ids } | Self::Pull { ids, .. } => ids.bytes,
         }
     }
 }
@@ -349,14 +349,14 @@ mod tests {
             (Control::Prune { trees: entries(b"\x00\x3f") }, b"RM\x14\x00\x00\x00", b"\x00\x3f"),
             (Control::IDontWant { ids: entries(ids) }, b"RM\x15\x00\x00\x00", ids),
             (
-                Control::Digest { answer: true, whole: false, ids: entries(ids) },
+                Control::Digest { answer: true, whole: false, entries: entries(branch) },
                 b"RM\x17\x01\x00\x00",
-                ids,
+                branch,
             ),
             (
-                Control::Digest { answer: false, whole: true, ids: entries(ids) },
+                Control::Digest { answer: false, whole: true, entries: entries(branch) },
                 b"RM\x17\x02\x00\x00",
-                ids,
+                branch,
             ),
             (Control::Pull { later: true, ids: entries(b"") }, b"RM\x18\x01\x00\x00", b""),
         ];
@@ -383,13 +383,16 @@ mod tests {
 
     #[test]
     fn entries_cut_off_and_trees_beyond_the_last_are_refused() {
-        for (kind, len) in [(2, 10), (3, 9), (5, 8), (7, 8), (8, 8)] {
+        for (kind, len) in [(2, 10), (3, 9), (5, 8), (7, 9), (8, 8)] {
             for cut in 1..len {
                 assert!(Control::decode(kind, 0, &[0; 20][..cut]).is_err(), "{kind} {cut}");
             }
         }
         let out_of_range = Err(DecodeError::OutOfRange { what: "tree" });
         assert_eq!(Control::decode(4, 0, &[TREES - 1, TREES]), out_of_range);
-        assert_eq!(Control::decode(3, 0, &[TREES, 0, 0, 0, 0, 0, 0, 0, 0]), out_of_range);
+        for kind in [3, 7] {
+            let branch = [TREES, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(Control::decode(kind, 0, &branch), out_of_range);
+        }
     }
 }

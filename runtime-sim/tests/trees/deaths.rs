@@ -178,6 +178,35 @@ fn a_crash_of_50_percent() {
     crash(50);
 }
 
+/// Half of a long list die at once, undetected, and the messages of the next seconds are on their way
+/// through what is left at the same time. The floor's links lead around the dead, or else digests; each
+/// of the dead costs those around it one copy, not one of everything.
+fn half_of_a_long_list(graph: impl Fn() -> Graph) {
+    for seed in seeds() {
+        let mut cast = Cast::new(seed, graph());
+        cast.talk(&[0], 20 * SECOND, SECOND);
+        let mut victims: Vec<usize> = (1..cast.size()).collect();
+        cast.chance.shuffle(&mut victims);
+        victims.truncate(cast.size() / 2);
+        victims.iter().for_each(|&victim| cast.crash(victim));
+        let said = cast.talk(&[0], 4 * SECOND, SECOND);
+        cast.assert_repaired(said.clone());
+        let costs: Vec<f64> = said.map(|number| cast.rmr(number)).collect();
+        assert!(costs[2..].iter().all(|&cost| cost < 0.1), "seed {seed}: {costs:?}");
+        cast.assert_whole(&[0]);
+    }
+}
+
+#[test]
+fn half_of_a_bus_of_128_dies() {
+    half_of_a_long_list(|| bus(128));
+}
+
+#[test]
+fn half_of_a_ring_of_128_dies() {
+    half_of_a_long_list(|| ring(128));
+}
+
 /// Whoever is condemned gets nothing along links any more, whatever lists and floors say.
 #[test]
 fn no_link_leads_to_a_ghost() {

@@ -1,6 +1,8 @@
 //! Peers that promise what they do not have, and strangers that speak in others' names.
 
-use rumormill::wire::control::{Control, Entries, TREES};
+use std::ops::Range;
+
+use rumormill::wire::control::{Announced, Control, Entries, Entry, TREES};
 use rumormill::wire::envelope::{Data, Envelope};
 use rumormill::wire::message::MessageType;
 use rumormill::{BootEpoch, RumorId};
@@ -58,6 +60,47 @@ fn a_member_all_of_whose_links_are_pruned_in_others_names() {
         cast.assert_heard(said, "while links are pruned");
         cast.assert_whole(&origins);
     }
+}
+
+/// A member announces more than anybody may miss, none of which exists, all the time, and so it has used up
+/// its share of what the victim asks for, and of what waits to be told. What the others announce is asked for
+/// all the same: the tree's payloads do not come.
+#[test]
+fn a_member_that_announces_what_does_not_exist() {
+    let (victim, flooder) = (31, 0b01110);
+    for seed in seeds() {
+        let mut cast = Cast::new(seed, cube(5));
+        cast.warm(&[0]);
+        let parent = cast.parent(cast.said.len() - 1, victim).unwrap();
+        cast.world.set_link(id(parent), id(victim), Link::Cut);
+        let mut invented = 0;
+        let said = cast.talk_while(&[0], 4 * SECOND, 100 * MS, |cast| {
+            for _ in 0..50 {
+                let ids = invented..invented + 100;
+                invented = ids.end;
+                forge(cast, flooder, victim, &announcing(ids, &mut Vec::new()));
+            }
+        });
+        cast.run(SECOND / 2);
+        cast.assert_heard(said, "while others' announcements are drowned");
+        let stats = cast.node(victim).stats();
+        assert!(stats.shares_spent > 100_000, "seed {seed}: {}", stats.shares_spent);
+        assert_eq!(stats.controls_dropped, 0, "seed {seed}: there is room for others");
+        cast.world.open_links();
+        // Until what it was asked for is given up.
+        cast.run(2 * SECOND);
+        cast.assert_whole(&[0]);
+    }
+}
+
+/// Says that its sender has rumours of these ids.
+fn announcing(ids: Range<u64>, bytes: &mut Vec<u8>) -> Envelope<'_> {
+    for id in ids {
+        Announced { id, tree: 0, hold_ms: 0 }.put(bytes).unwrap();
+    }
+    let (answer, fetch, passed) = (false, false, false);
+    let entries = Entries::decode(bytes).unwrap();
+    Envelope::Control(Control::IHave { answer, fetch, passed, entries })
 }
 
 /// Everybody around the victim is told in its name that it has what is yet to be said. No link brings it
