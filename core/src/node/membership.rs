@@ -201,6 +201,9 @@ impl Node {
 
     pub(super) fn on_dead(&mut self, from: SocketAddr, dead: &Accusation<'_>) {
         let Some((id, reporter)) = self.parties(from, dead, MemberState::is_live) else { return };
+        if id == self.me && dead.incarnation < self.incarnation {
+            return self.repeat_refutation();
+        }
         let goodbye = *dead.node == *dead.from;
         let state = if goodbye { MemberState::Left } else { MemberState::Dead };
         self.bury_member(id, dead.incarnation, state, reporter);
