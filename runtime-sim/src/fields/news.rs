@@ -206,8 +206,8 @@ fn leavers(seed: u64, waits: bool) -> (u64, Figure) {
 pub(super) const ZOMBIE: Field = Field {
     name: "returning-zombie",
     reports: "ask 14",
-    story: "a value is deleted and its deletion forgotten while one node is cut off; the node comes \
-            back with the value",
+    story: "in a small store that this scenario brings along, a value is deleted and its deletion forgotten \
+            while one node is cut off; the node comes back with the value",
     measure: "nodes that hold it 2 minutes later",
     run: |seed| {
         let (held, ours) = zombie(seed, true);
