@@ -99,6 +99,11 @@ impl Probe {
         self.until
     }
 
+    /// Whether this node stood still since it began.
+    pub(crate) const fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// The round trip that an ack arriving now has measured; `None` when others may have brought
     /// it, or when it is so late that it would have been given up.
     pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {

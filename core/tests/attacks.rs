@@ -156,7 +156,7 @@ fn a_flood_of_accusations_costs_the_cluster_little_and_is_refuted() {
     assert!((15..=25).contains(&refutations), "{refutations} in 30 s");
     // The cluster has nothing else to say, so that every refutation costs datagrams of its own.
     let times = format!("{flooded} datagrams, {baseline} without the flood");
-    assert!(flooded * 10 <= baseline * 22, "{times}");
+    assert!(flooded * 100 <= baseline * 205, "{times}");
     cluster.run_for(4 * SECOND);
     let own = cluster.node(3).local().incarnation;
     assert!(own > Incarnation(30_000), "the last accusation is refuted too: {own}");

@@ -6,7 +6,7 @@ mod util;
 
 use std::time::Duration;
 
-use rumormill::{Channel, Config, Fact, MemberState, Node};
+use rumormill::{Channel, Config, Fact, MemberState, Node, Stagger};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -128,6 +128,76 @@ fn a_suspicion_that_ran_while_we_stood_still_gets_its_time_back() {
     let told = cluster.facts(0);
     assert!(!told.iter().any(|fact| matches!(fact, Fact::Failed { .. })), "{told:?}");
     assert_eq!(cluster.state(0, 2), Some(MemberState::Alive));
+}
+
+/// Node 0, alone among nodes that say nothing by themselves, suspects node 4, which is out of reach.
+fn suspicious() -> Cluster {
+    let still = util::still(Config::lan());
+    // As rare as exchanges of state are in a large cluster.
+    let rare = Some(3_600 * SECOND);
+    let probing = Config {
+        gossip_interval: None,
+        push_pull_interval: rare,
+        stagger: Stagger::Start,
+        heal_interval: None,
+        ..Config::lan()
+    };
+    let mut cluster =
+        Cluster::with(5, |index| if index == 0 { probing.clone() } else { still.clone() });
+    cluster.join_pairwise();
+    cluster.isolate(4);
+    let suspects = |cluster: &Cluster| cluster.state(0, 4) == Some(MemberState::Suspect);
+    assert!(cluster.run_until(20 * SECOND, suspects));
+    cluster
+}
+
+/// Its suspicion is about to end when it falls asleep, and what was said meanwhile has passed it by.
+#[test]
+fn a_node_that_wakes_asks_before_it_condemns() {
+    let mut twin = suspicious();
+    let begun = twin.now;
+    let condemned = |cluster: &Cluster| cluster.state(0, 4) == Some(MemberState::Dead);
+    assert!(twin.run_until(60 * SECOND, condemned));
+    let lasts = twin.now.saturating_since(begun);
+    let mut cluster = suspicious();
+    cluster.run_for(lasts - SECOND / 20);
+    cluster.heal();
+    cluster.stand_still(0, 600 * SECOND);
+    cluster.hear(4, 1, &util::accusation(util::Accuse::Suspect, 4, 1, 1));
+    for index in 1..4 {
+        cluster.hear(index, 4, &util::alive_message(4, addr(4), 2));
+        cluster.settle(index, 4);
+    }
+    cluster.settle(4, 1);
+    cluster.run_for(610 * SECOND);
+    let told = cluster.facts(0);
+    assert!(!told.iter().any(|fact| matches!(fact, Fact::Failed { .. })), "{told:?}");
+    assert_eq!(cluster.state(0, 4), Some(MemberState::Alive));
+    assert_eq!(cluster.node(0).stats().pauses, 1);
+}
+
+/// A death that waited in the socket is as old as the sleep, and its contradiction may have been
+/// lost.
+#[test]
+fn a_death_that_was_told_while_a_node_slept_is_a_suspicion_until_something_fresh_comes() {
+    let config = Config { probe_interval: Some(SECOND), ..util::still(Config::lan()) };
+    for (pause, state) in [(60, MemberState::Suspect), (0, MemberState::Dead)] {
+        let mut cluster = Cluster::with(4, |index| match index {
+            0 => config.clone(),
+            _ => util::still(Config::lan()),
+        });
+        cluster.join_pairwise();
+        cluster.run_for(5 * SECOND);
+        cluster.now += pause * SECOND;
+        let death = util::accusation(util::Accuse::Dead, 3, 1, 1);
+        cluster.hear(0, 1, &death);
+        assert_eq!(cluster.state(0, 3), Some(state), "after {pause} s");
+        // Two ticks: the probe that was under way may be answered from before.
+        cluster.run_for(3 * SECOND);
+        let death = util::accusation(util::Accuse::Dead, 2, 1, 1);
+        cluster.hear(0, 1, &death);
+        assert_eq!(cluster.state(0, 2), Some(MemberState::Dead), "something fresh has come");
+    }
 }
 
 /// Hundreds of members are news at the same time, here by their goodbyes, so that nobody gossips with

@@ -104,6 +104,41 @@ proptest! {
     }
 }
 
+/// Ask 14: a replica that was away for long comes back with a value that all others have deleted. Deletions
+/// are never forgotten, so it learns of this one and revives nothing.
+#[test]
+fn a_replica_that_comes_back_with_a_deleted_value_revives_nothing() {
+    const DELETED: u8 = 0;
+    const KEPT: u8 = 1;
+    const AWAY: usize = NODES - 1;
+    for mode in Mode::ALL {
+        let network = Network { latency: Latency::Uniform(SECOND / 500), ..Network::default() };
+        let mut store = Hosted::new(14, mode, network, &[(0, 0); NODES]);
+        let all = |store: &Hosted, key| (0..NODES).filter(|&index| store.reads(index, key)).count();
+        store.run(5 * SECOND).unwrap();
+        store.write(0, DELETED, Some(1));
+        store.write(0, KEPT, Some(2));
+        store.run(5 * SECOND).unwrap();
+        assert_eq!([DELETED, KEPT].map(|key| all(&store, key)), [NODES; 2], "{mode:?}");
+        for other in 0..AWAY {
+            store.perform(&Deed::Cut(other, AWAY));
+            store.perform(&Deed::Cut(AWAY, other));
+        }
+        store.write(1, DELETED, None);
+        store.run(60 * SECOND).unwrap();
+        assert_eq!(all(&store, DELETED), 1, "{mode:?}: only who is away has it");
+        assert!(store.reads(AWAY, DELETED));
+        store.heal();
+        store.run(20 * SECOND).unwrap();
+        assert_eq!([DELETED, KEPT].map(|key| all(&store, key)), [0, NODES], "{mode:?}");
+        for index in 0..NODES {
+            let app = store.world.app(ProcessId::new(index)).unwrap();
+            let entry = app.peer().replica().store().entry(b"a");
+            assert!(entry.is_some_and(|entry| entry.value.is_none()), "its deletion is remembered");
+        }
+    }
+}
+
 struct Hosted {
     world: World<SimNode>,
     mode: Mode,
@@ -163,6 +198,13 @@ impl Hosted {
         }
         let value = value.map(|value| Bytes::from(value.to_string()));
         self.world.act(id, |ctl, app| app.write(ctl, &[key + b'a'], value).unwrap());
+    }
+
+    /// Whether a replica has a value for a key.
+    fn reads(&self, index: usize, key: u8) -> bool {
+        let app = self.world.app(ProcessId::new(index)).unwrap();
+        let entry = app.peer().replica().store().entry(&[key + b'a']);
+        entry.is_some_and(|entry| entry.value.is_some())
     }
 
     fn restart(&mut self, index: usize) {

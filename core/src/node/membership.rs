@@ -201,7 +201,14 @@ impl Node {
 
     pub(super) fn on_dead(&mut self, from: SocketAddr, dead: &Accusation<'_>) {
         let Some((id, reporter)) = self.parties(from, dead, MemberState::is_live) else { return };
+        if id == self.me && dead.incarnation < self.incarnation {
+            return self.repeat_refutation();
+        }
         let goodbye = *dead.node == *dead.from;
+        // Like what a peer's list says: there may be an answer to it that we have yet to hear.
+        if self.is_dazed && !goodbye && id != self.me {
+            return self.suspect_member(id, dead.incarnation, reporter);
+        }
         let state = if goodbye { MemberState::Left } else { MemberState::Dead };
         self.bury_member(id, dead.incarnation, state, reporter);
     }

@@ -242,6 +242,8 @@ pub struct Node {
     questions: Questions,
     troubles: Troubles,
     refutations: Refutations,
+    /// We stood still, and what we hear may be from before; see `pause`.
+    is_dazed: bool,
     app_meta: Vec<u8>,
     leaving: Leaving,
     serf: Serf,
@@ -319,6 +321,7 @@ impl Node {
             questions: Questions::default(),
             troubles: Troubles::default(),
             refutations: Refutations::default(),
+            is_dazed: false,
             app_meta: Vec::new(),
             leaving: Leaving::No,
             serf: Serf::default(),

@@ -231,6 +231,7 @@ impl Node {
     fn on_probe_ack(&mut self, ack: &Ack<'_>) {
         let Some(probe) = self.end_probe() else { return };
         self.awareness.apply(-1);
+        self.is_dazed &= probe.is_interrupted();
         let Some(rtt) = probe.round_trip(self.now) else { return };
         self.datagrams_pass(probe.target);
         let Some(record) = self.table.get_mut(probe.target) else { return };

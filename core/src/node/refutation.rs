@@ -23,6 +23,8 @@ pub(super) struct Refutations {
     pause: Duration,
     /// The highest incarnation accused in the pause, and by whom.
     accused: Option<(Incarnation, Option<NodeName>)>,
+    /// Until when what we stated is not stated again.
+    unrepeated_until: Option<Instant>,
 }
 
 impl Refutations {
@@ -70,6 +72,20 @@ impl Node {
         self.set_own_incarnation(Incarnation(next));
         self.announce_myself();
         self.tell(Fact::Refuted { accuser, incarnation: Incarnation(next) });
+    }
+
+    /// Somebody tells us that it believes us dead in an incarnation that we have left behind: what we
+    /// refuted with has not reached it. Where most of those whom we told do not believe such numbers
+    /// (see `plausibility`), nobody passes them on, and nobody else would contradict it. So we say it
+    /// once more, as rarely as refutations come when they come in floods.
+    pub(super) fn repeat_refutation(&mut self) {
+        let quiet = self.refutations.unrepeated_until.is_some_and(|until| self.now < until);
+        if quiet || self.leaving != Leaving::No {
+            return;
+        }
+        self.refutations.unrepeated_until = Some(self.now + self.suspicion_bounds().min / 2);
+        self.stats.refutations_repeated += 1;
+        self.announce_myself();
     }
 
     /// Refutes what came in the pause.

@@ -68,6 +68,8 @@ pub struct Stats {
     pub relays_refused: u64,
     /// Times that this node refuted.
     pub refutations: u64,
+    /// Times that we stated again what refuted our death, to somebody who had not heard it.
+    pub refutations_repeated: u64,
     /// Suspicions that ran out here.
     pub suspicions_expired: u64,
     /// Of these, those with fewer accusers than expected: this node may be the one with trouble.

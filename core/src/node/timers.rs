@@ -44,6 +44,11 @@ impl Ticks {
         }
     }
 
+    /// Lets the next exchange of state begin then, if there are any.
+    pub(super) fn sync_at(&mut self, at: Instant) {
+        self.push_pull = self.push_pull.map(|due| due.min(at));
+    }
+
     /// Begins those anew whose interval changed.
     pub(super) fn change(
         &mut self,

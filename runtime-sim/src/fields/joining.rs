@@ -129,20 +129,32 @@ pub(super) const REFUSED_JOIN: Field = Field {
     measure: "who takes it in, or is taken in by it",
     run: |seed| {
         let strict = Config { ask_merges: true, ..Config::lan() };
-        let (refused, ours) = refused_join(seed, &strict);
+        let ours = refused_join(seed, &strict);
+        assert!(ours.waits, "the refused node knows that it has not joined");
+        let late = Config { ask_joins: true, ..Config::lan() };
+        let theirs = refused_join(seed, &late);
         Verdict {
-            arose: ("refusals", refused),
+            arose: ("refusals", ours.refused.min(theirs.refused)),
             with: "`ask_merges`",
-            ours,
+            ours: ours.taken_in,
             bar: Figure::Count(0),
-            contrast: Contrast::PeerOnly {
-                because: "memberlist sends its half before it asks its delegate, ours after",
+            contrast: Contrast::Run {
+                with: "`ask_joins` alone: who is asked refuses when our half is out, as with memberlist",
+                figure: theirs.taken_in,
             },
         }
     },
 };
 
-fn refused_join(seed: u64, config: &Config) -> (u64, Figure) {
+/// What came of a join that all members refuse.
+struct RefusedJoin {
+    refused: u64,
+    taken_in: Figure,
+    /// Whether whoever was refused still wants to join.
+    waits: bool,
+}
+
+fn refused_join(seed: u64, config: &Config) -> RefusedJoin {
     let mut world: World<Witness> = cluster(seed, 3, &Config::lan());
     let members: Vec<_> = world.ids().collect();
     for &process in &members {
@@ -154,9 +166,10 @@ fn refused_join(seed: u64, config: &Config) -> (u64, Figure) {
     world.run_for(60 * SECOND);
     let mut taken_in = members.iter().filter(|&&member| sees(&world, member, stranger)).count();
     taken_in += members.iter().filter(|&&member| sees(&world, stranger, member)).count();
-    let waits = world.node(stranger).is_some_and(|node| node.seeds_waiting() > 0);
-    assert!(waits, "the refused node knows that it has not joined");
-    let nodes = members.iter().filter_map(|&member| world.node(member));
-    let refused = nodes.map(|node| node.stats().merges_refused).sum();
-    (refused, Figure::Count(taken_in as u64))
+    let stats = members.iter().filter_map(|&member| world.node(member)).map(rumormill::Node::stats);
+    RefusedJoin {
+        refused: stats.map(|stats| stats.merges_refused + stats.joins_refused).sum(),
+        taken_in: Figure::Count(taken_in as u64),
+        waits: world.node(stranger).is_some_and(|node| node.seeds_waiting() > 0),
+    }
 }
