@@ -1,7 +1,6 @@
 //! Many seeds, and what came of them in numbers that can be added up.
 //!
-//! What a range of seeds gives is a function of the range, of what is masked and dared, and of the
-//! version: any number of machines may each run a part, and [`Tally::merge`] makes one of them.
+//! What a range of seeds gives is a function of the range, of what is masked, and of the version: any number of machines may each run a part, and [`Tally::merge`] makes one of them.
 
 use core::fmt;
 use core::hash::Hasher as _;
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use thiserror::Error;
 
-use crate::scenario::{Class, Classes, NOT_RESISTED, Outcome, Scenario};
+use crate::scenario::{Class, Classes, Outcome, Scenario};
 use crate::trace::{Hash, Tracer};
 
 /// A swarm of at least so many seeds must have seen every kind of fault.
@@ -25,39 +24,34 @@ pub const SEEDS_MAX: u64 = 1 << 40;
 
 const MICROS_PER_HOUR: f64 = 3_600e6;
 
-/// Which faults do not happen, and which may although the core does not resist them yet.
+/// Which faults do not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// Masked.
     pub no: Classes,
-    /// Dared.
-    pub dare: Classes,
 }
 
 impl Choice {
     /// What a seed draws under this choice.
     #[must_use]
     pub fn scenario(&self, seed: u64) -> Scenario {
-        Scenario::draw_daring(seed, self.dare).without(self.no)
+        Scenario::draw(seed).without(self.no)
     }
 
     /// The command that runs a seed again.
     #[must_use]
     pub fn command(&self, seed: u64) -> String {
         let mut command = format!("sim run --seed {seed}");
-        for (flag, classes) in [("no", self.no), ("dare", self.dare)] {
-            if classes != Classes::NONE {
-                command += &format!(" --{flag} {classes}");
-            }
+        if self.no != Classes::NONE {
+            command += &format!(" --no {}", self.no);
         }
         command
     }
 
     /// Kinds that a swarm must have seen.
     fn expected(&self) -> impl Iterator<Item = Class> {
-        let Self { no, dare } = *self;
-        let resisted = move |class: &Class| dare.has(*class) || !NOT_RESISTED.contains(class);
-        Class::ALL.iter().copied().filter(resisted).filter(move |class| !no.has(*class))
+        let Self { no } = *self;
+        Class::ALL.iter().copied().filter(move |class| !no.has(*class))
     }
 }
 
@@ -161,8 +155,6 @@ pub struct Tally {
     pub version: String,
     /// What was masked.
     pub no: String,
-    /// What was dared.
-    pub dare: String,
     /// Which seeds, ordered, none twice.
     pub ranges: Vec<Range>,
     /// How many of them were well.
@@ -193,9 +185,9 @@ pub enum MergeError {
     /// They come from different programs.
     #[error("versions {0} and {1} draw different scenarios")]
     Versions(String, String),
-    /// Other faults were masked or dared.
-    #[error("they did not run the same faults: --no {0} --dare {1}, and --no {2} --dare {3}")]
-    Choices(String, String, String, String),
+    /// Other faults were masked.
+    #[error("they did not run the same faults: --no {0}, and --no {1}")]
+    Choices(String, String),
     /// A seed would count twice.
     #[error("both ran seed {0}")]
     Twice(u64),
@@ -211,7 +203,6 @@ impl Tally {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             no: choice.no.to_string(),
-            dare: choice.dare.to_string(),
             fired: choice
                 .expected()
                 .map(|class| (class.name().to_owned(), Times::default()))
@@ -287,10 +278,8 @@ impl Tally {
         if self.version != other.version {
             return Err(MergeError::Versions(self.version.clone(), other.version.clone()));
         }
-        if (&self.no, &self.dare) != (&other.no, &other.dare) {
-            let words = [&self.no, &self.dare, &other.no, &other.dare];
-            let [a, b, c, d] = words.map(Clone::clone);
-            return Err(MergeError::Choices(a, b, c, d));
+        if self.no != other.no {
+            return Err(MergeError::Choices(self.no.clone(), other.no.clone()));
         }
         for one in &self.ranges {
             let overlaps = |two: &&Range| one.start.max(two.start) < one.end().min(two.end());

@@ -42,7 +42,7 @@ use crate::trace::{Hash, Tracer};
 use crate::world::{Spawn, WorldStats};
 
 use caps::Caps;
-pub use class::{Class, Classes, Fired, NOT_RESISTED, UnknownClass};
+pub use class::{Class, Classes, Fired, UnknownClass};
 
 /// Most nodes that a seed draws.
 pub const NODES_DRAWN_MAX: usize = 64;
@@ -108,16 +108,9 @@ pub struct Guard {
 }
 
 impl Scenario {
-    /// The configuration that a seed draws, with faults that the core resists.
+    /// The configuration that a seed draws.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        Self::draw_daring(seed, Classes::NONE)
-    }
-
-    /// The configuration that a seed draws, which may have these faults that the core does not
-    /// resist yet.
-    #[must_use]
-    pub fn draw_daring(seed: u64, dared: Classes) -> Self {
         let mut chance = Chance::child(seed, Part::Scenario);
         // Clusters of a few are cases of their own, and large ones take long.
         let size_max = *chance.pick(&[4, 16, NODES_DRAWN_MAX]);
@@ -141,7 +134,7 @@ impl Scenario {
             is_encrypted: chance.below(3) == 0,
             is_compressed: chance.below(4) == 0,
         };
-        let faults = Classes::draw(seed, dared);
+        let faults = Classes::draw(seed);
         let operators = chance.below(2) == 0 || faults.has(Class::Move);
         Self {
             seed,

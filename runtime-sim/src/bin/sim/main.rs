@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
-use rumormill_sim::scenario::{
-    BROADCASTS_MAX, CRASHES_MAX, Class, Classes, NODES_MAX, Scenario, Violation,
-};
+use rumormill_sim::scenario::{BROADCASTS_MAX, CRASHES_MAX, Class, NODES_MAX, Scenario, Violation};
 use rumormill_sim::{Ratio, Tracer};
 
 /// What a shell sees after arguments that make no sense.
@@ -108,9 +106,6 @@ struct RunArgs {
     /// Kinds of faults that do not happen, with commas between them; all others happen as before
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     no: Vec<Class>,
-    /// Kinds of faults that may be drawn although the core does not resist them yet
-    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
-    dare: Vec<Class>,
     /// Write a line for every step to this file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -147,14 +142,13 @@ impl RunArgs {
             (Class::Crash, "crashes", self.crashes.is_some_and(|crashes| crashes > 0)),
         ];
         let masked = asked.iter().find(|(class, _, is_asked)| *is_asked && self.no.contains(class));
-        let flag = masked.map(|(class, flag, _)| format!("--no {class} and --{flag}"));
-        flag.or_else(|| dared_and_masked(&self.no, &self.dare)).map(|flags| contradict(&flags))
+        masked.map(|(class, flag, _)| {
+            format!("--no {class} and --{flag} contradict each other: give one of them")
+        })
     }
 
     fn scenario(&self) -> Scenario {
-        let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
-        let scenario = Scenario::draw_daring(self.seed, classes(&self.dare));
-        let mut scenario = scenario.without(classes(&self.no));
+        let mut scenario = Scenario::draw(self.seed).without(self.no.iter().copied().collect());
         if let Some(nodes) = self.nodes {
             scenario = scenario.with_nodes(nodes);
         }
@@ -176,17 +170,6 @@ impl RunArgs {
             None => Ok(Tracer::default()),
         }
     }
-}
-
-/// A kind of fault that is both masked and dared.
-fn dared_and_masked(no: &[Class], dare: &[Class]) -> Option<String> {
-    no.iter()
-        .find(|class| dare.contains(class))
-        .map(|class| format!("--no {class} and --dare {class}"))
-}
-
-fn contradict(flags: &str) -> String {
-    format!("{flags} contradict each other: give one of them")
 }
 
 /// The command that was given, for a shell.
@@ -308,7 +291,6 @@ mod tests {
             (&["--no", "loss", "--loss", "0"], None),
             (&["--no", "reordering", "--loss", "5%"], None),
             (&["--no", "delay,crash", "--crashes", "3"], Some("--no crash and --crashes")),
-            (&["--no", "cut", "--dare", "hijack,cut"], Some("--no cut and --dare cut")),
         ] {
             let args = [&["sim", "run", "--seed", "1"], flags].concat();
             let Command::Run(args) = Cli::try_parse_from(args).unwrap().command else {

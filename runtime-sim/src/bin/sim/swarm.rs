@@ -10,13 +10,10 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use rumormill_sim::scenario::{Class, Classes};
+use rumormill_sim::scenario::Class;
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
-use super::{
-    EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, contradict, dared_and_masked,
-    interruptions,
-};
+use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, interruptions};
 
 /// What a shell sees if a kind of fault never happened.
 const EXIT_VACUOUS: u8 = 5;
@@ -47,9 +44,6 @@ pub(super) struct SwarmArgs {
     /// Kinds of faults that do not happen, with commas between them
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     no: Vec<Class>,
-    /// Kinds of faults that may be drawn although the core does not resist them yet
-    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
-    dare: Vec<Class>,
     /// Leave faults out of failing seeds as long as they fail
     #[arg(long)]
     shrink: bool,
@@ -119,13 +113,8 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         eprintln!("sim: there are no seeds beyond {}", u64::MAX);
         return ExitCode::from(EXIT_USAGE);
     }
-    if let Some(flags) = dared_and_masked(&args.no, &args.dare) {
-        eprintln!("sim: {}", contradict(&flags));
-        return ExitCode::from(EXIT_USAGE);
-    }
     let is_over = interruptions();
-    let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
-    let choice = Choice { no: classes(&args.no), dare: classes(&args.dare) };
+    let choice = Choice { no: args.no.iter().copied().collect() };
     let hunt = Hunt {
         args,
         choice,
