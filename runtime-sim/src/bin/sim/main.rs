@@ -3,6 +3,7 @@
 mod crowd;
 mod fields;
 mod mutants;
+mod progress;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -43,8 +44,9 @@ enum Command {
     Run(RunArgs),
     /// Run the scenarios of many seeds and add up what came of them.
     ///
-    /// Standard output is a function of the seeds, the masks and the version; speed goes to standard
-    /// error. Ctrl-C ends it after the seeds that are under way, with what came of them.
+    /// Standard output is a function of the seeds, the masks and the version; what fails, at once, and
+    /// how far it is go to standard error. Ctrl-C ends it after the seeds that are under way, with what
+    /// came of them.
     ///
     /// Exit codes, the worst that happened: 0 all is well, 2 bad arguments, 3 no convergence, 4 a
     /// rule was broken, 5 a kind of fault never happened in 200 seeds or more, 101 a bug of ours,

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use rumormill_sim::scenario::Class;
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
+use super::progress::Progress;
 use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, interruptions};
 
 /// What a shell sees if a kind of fault never happened.
@@ -79,7 +79,7 @@ struct Hunt<'a> {
     /// What was looked for is found.
     is_found: AtomicBool,
     tally: Mutex<Tally>,
-    bar: ProgressBar,
+    progress: Progress,
 }
 
 impl Hunt<'_> {
@@ -96,14 +96,11 @@ impl Hunt<'_> {
             if self.args.shrink {
                 ran = ran.map_err(|failure| shrink(failure, &self.choice));
             }
-            if let Err(failure) = &ran {
-                self.bar.println(format!("seed {seed}: {}; {}", failure.what, failure.command));
-                self.is_found.fetch_or(self.args.first, Ordering::Relaxed);
-            }
+            self.is_found.fetch_or(ran.is_err() && self.args.first, Ordering::Relaxed);
+            let failure = ran.as_ref().err().cloned();
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(seed, ran);
-            self.bar.set_message(format!("{} violations", tally.failed));
-            self.bar.inc(1);
+            self.progress.ended(failure.as_ref(), tally.passed, tally.failed);
         }
     }
 }
@@ -122,7 +119,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         is_over,
         is_found: AtomicBool::new(false),
         tally: Mutex::new(Tally::new(&choice)),
-        bar: bar(args.seeds),
+        progress: Progress::new(args.seeds),
     };
     let cores = || thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -130,10 +127,10 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
             scope.spawn(|| hunt.work());
         }
     });
-    let Hunt { is_over, tally, bar, .. } = hunt;
+    let Hunt { is_over, tally, progress, .. } = hunt;
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (seeds, elapsed) = (tally.seeds(), bar.elapsed());
-    bar.finish_and_clear();
+    let (seeds, elapsed) = (tally.seeds(), progress.elapsed());
+    progress.clear();
     print(&tally, args.format);
     #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = seeds as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -143,13 +140,6 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         return ExitCode::from(EXIT_INTERRUPTED);
     }
     verdict(&tally)
-}
-
-fn bar(seeds: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {msg}, {per_sec}, {eta}");
-    let bar = ProgressBar::new(seeds).with_message("0 violations");
-    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
 }
 
 pub(super) fn merge(args: &MergeArgs) -> ExitCode {
