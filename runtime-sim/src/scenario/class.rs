@@ -181,6 +181,15 @@ impl Classes {
         self.0 |= 1 << class.index();
     }
 
+    /// Adds one, or takes it away.
+    pub const fn set(&mut self, class: Class, is_among: bool) {
+        if is_among {
+            self.insert(class);
+        } else {
+            self.0 &= !(1 << class.index());
+        }
+    }
+
     /// Whether it is among them.
     #[must_use]
     pub const fn has(self, class: Class) -> bool {

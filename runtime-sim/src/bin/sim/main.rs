@@ -154,15 +154,23 @@ impl RunArgs {
         if let Some(nodes) = self.nodes {
             scenario = scenario.with_nodes(nodes);
         }
-        if let Some(crashes) = self.crashes {
-            scenario.crashes = crashes;
-            scenario.faults.insert(Class::Crash);
-        }
         scenario.broadcasts = self.broadcasts.unwrap_or(scenario.broadcasts);
-        let network = &mut scenario.network;
-        network.loss = self.loss.unwrap_or(network.loss);
-        network.duplication = self.duplication.unwrap_or(network.duplication);
-        network.reordering = self.reordering.unwrap_or(network.reordering);
+        // What is asked for is a fault of this run, whatever the seed drew, and what is 0 is none.
+        let Scenario { network, faults, crashes, .. } = &mut scenario;
+        for (class, asked, drawn) in [
+            (Class::Loss, self.loss, &mut network.loss),
+            (Class::Duplication, self.duplication, &mut network.duplication),
+            (Class::Reordering, self.reordering, &mut network.reordering),
+        ] {
+            if let Some(share) = asked {
+                *drawn = share;
+                faults.set(class, share != Ratio::ZERO);
+            }
+        }
+        if let Some(asked) = self.crashes {
+            *crashes = asked;
+            faults.set(Class::Crash, asked > 0);
+        }
         scenario
     }
 
@@ -261,6 +269,7 @@ fn run(args: RunArgs) -> ExitCode {
 mod tests {
     use super::*;
     use rumormill_sim::Latency;
+    use rumormill_sim::scenario::Classes;
 
     #[test]
     fn a_command_can_be_given_again_as_it_is_printed() {
@@ -304,6 +313,27 @@ mod tests {
                 None => contradiction.is_none(),
             };
             assert!(is_as_told, "{flags:?}: {contradiction:?}");
+        }
+    }
+
+    #[test]
+    fn faults_that_are_printed_are_those_that_happen() {
+        let quiet = (0..).map(Scenario::draw).find(|drawn| drawn.faults == Classes::NONE);
+        let seed = quiet.unwrap().seed.to_string();
+        for (flags, faults) in [
+            (&["--no", "crash", "--crashes", "0"][..], "none"),
+            (&["--loss", "5%", "--crashes", "2"], "loss,crash"),
+            (
+                &["--loss", "0", "--duplication", "1%", "--reordering", "2%"],
+                "duplication,reordering",
+            ),
+        ] {
+            let args = [&["sim", "run", "--seed", &seed], flags].concat();
+            let Command::Run(args) = Cli::try_parse_from(args).unwrap().command else {
+                panic!("it was told to run");
+            };
+            let printed = args.scenario().to_string();
+            assert!(printed.contains(&format!("faults      = {faults}\n")), "{printed}");
         }
     }
 
