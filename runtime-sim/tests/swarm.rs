@@ -67,6 +67,34 @@ fn tallies_of_other_choices_and_versions_do_not_add_up() {
     assert!(matches!(tally.merge(&old), Err(MergeError::Versions(..))));
     let odd = Tally { hash: "x".to_owned(), ..Tally::new(&choice) };
     assert_eq!(tally.merge(&odd), Err(MergeError::Hash("x".to_owned())));
+    let changed = Tally { behaviour: "0".repeat(32), ..Tally::new(&choice) };
+    let refused = tally.merge(&changed).unwrap_err();
+    assert!(matches!(&refused, MergeError::Behaviours(..)));
+    assert!(refused.to_string().contains("different commits"), "{refused}");
+}
+
+#[test]
+fn a_part_with_more_or_fewer_results_than_seeds_does_not_add_up() {
+    let choice = Choice::default();
+    let part = |ranges: &[(u64, u64)], passed, failed| Tally {
+        ranges: ranges.iter().map(|&(start, seeds)| Range { start, seeds }).collect(),
+        passed,
+        failed,
+        ..Tally::new(&choice)
+    };
+    for (ranges, passed, error) in [
+        (&[(10, 6)][..], 5, None),
+        (&[(10, 2), (20, 4)], 5, None),
+        (&[(10, 6)], 4, Some(MergeError::Results { results: 5, seeds: 6 })),
+        (&[(10, 6)], 6, Some(MergeError::Results { results: 7, seeds: 6 })),
+        (&[(10, 3), (12, 3)], 5, Some(MergeError::Twice(12))),
+        (&[(0, u64::MAX)], u64::MAX, None),
+    ] {
+        let part = part(ranges, passed, 1);
+        let expected = error.map_or(Ok(()), Err);
+        assert_eq!(part.check(), expected, "{ranges:?}");
+        assert_eq!(Tally::new(&choice).merge(&part), expected, "{ranges:?}");
+    }
 }
 
 #[test]

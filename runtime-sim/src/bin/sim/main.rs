@@ -54,6 +54,9 @@ enum Command {
     Swarm(swarm::SwarmArgs),
     /// Add up what `sim swarm --format json` printed for different seeds.
     ///
+    /// All parts must come from programs that behave alike, which a hash of a few small runs in each
+    /// part tells, and have as many results as seeds.
+    ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
     /// Put bugs into a copy of the core, one after the other, and tell who sees each.

@@ -150,12 +150,13 @@ pub(super) fn merge(args: &MergeArgs) -> ExitCode {
                 format!("it is not what `sim swarm --format json` prints ({error})")
             })
         });
-        let merged = read.and_then(|tally: Tally| match &mut sum {
-            Some(sum) => sum.merge(&tally).map_err(|error| error.to_string()),
-            None => {
-                sum = Some(tally);
-                Ok(())
-            }
+        let merged = read.and_then(|tally: Tally| {
+            let merged = match &mut sum {
+                Some(sum) => sum.merge(&tally),
+                // The first is added to nothing, and must be whole too.
+                None => tally.check().map(|()| sum = Some(tally)),
+            };
+            merged.map_err(|error| error.to_string())
         });
         if let Err(error) = merged {
             eprintln!("sim: {}: {error}", path.display());
