@@ -8,7 +8,7 @@
 //! | [`Rule::Resurrected`] | who is dead or left comes back with a higher incarnation only, unless forgotten or moved |
 //! | [`Rule::DatagramTooLong`] | no datagram exceeds the limit |
 //! | [`Rule::OverLimit`] | no table, queue or list exceeds its limit |
-//! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them |
+//! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them, and so are the rumours, questions and messages that a member's datagram brings |
 //! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
 //! | [`Rule::SentBack`] | no rumour is forwarded to whom it came from |
@@ -25,6 +25,7 @@
 //! | [`Rule::Harried`] | nobody refutes more than once in a gossip interval |
 //! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
 
+mod carried;
 mod forged;
 mod nonces;
 mod silence;
@@ -36,13 +37,14 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rumormill::{
-    Cause, Event, Fact, Incarnation, Instant, Member, MemberState, Mode, Node, NodeName, SEEDS_MAX,
-    ShortId,
+    Cause, Delivery, Event, Fact, Incarnation, Instant, Member, MemberState, Mode, Node, NodeName,
+    SEEDS_MAX, ShortId,
 };
 use siphasher::sip::SipHasher13;
 use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
+use carried::{Books, Carried, Load, Told};
 use forged::Owners;
 use nonces::Nonces;
 use silence::told_after_goodbye;
@@ -166,6 +168,11 @@ struct Observed {
     refuted_at: Option<Instant>,
     most_live: usize,
     turns: usize,
+    told: Told,
+    /// At the end of the last turn.
+    books: Books,
+    /// What came in this turn, if it is known.
+    load: Option<Load>,
 }
 
 /// What was stated under one incarnation.
@@ -193,6 +200,7 @@ pub struct Checker {
     healthy: Option<BTreeSet<NodeName>>,
     leaving: BTreeSet<NodeName>,
     nonces: Nonces,
+    carried: Carried,
     captured: VecDeque<(SocketAddr, Box<[u8]>)>,
     traffic: u64,
     captures: bool,
@@ -401,6 +409,15 @@ impl Checker {
         }
     }
 
+    fn check_books(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        let observed = self.observed(id);
+        let books = Books::of(node.stats(), observed.told);
+        let (before, load) = (core::mem::replace(&mut observed.books, books), observed.load.take());
+        if let Some(detail) = books.lacks(&before, load, &node.params().label) {
+            self.broken(Rule::Unaccounted, at, id, detail);
+        }
+    }
+
     fn check_copies(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr) {
         let datagram = node.last_datagram();
         let is_repeated = datagram.cause != Cause::Forward && !datagram.rumors().is_empty();
@@ -502,7 +519,9 @@ impl Watch for Checker {
     }
 
     fn sent(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr, bytes: &[u8]) {
+        self.carried.sent(node, bytes);
         let observed = self.observed(id);
+        observed.told.acks += u64::from(node.last_datagram().cause == Cause::Ack);
         observed.sent.0 += 1;
         observed.sent.1 += bytes.len() as u64;
         let max = node.params().packet_size_max();
@@ -529,7 +548,9 @@ impl Watch for Checker {
     }
 
     fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
+        let load = self.carried.load(bytes);
         let observed = self.observed(id);
+        observed.load = load;
         observed.received.0 += 1;
         observed.received.1 += bytes.len() as u64;
         self.traffic += 1;
@@ -566,7 +587,11 @@ impl Watch for Checker {
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
+            Fact::Message { delivery: Delivery::BestEffort, .. } => {
+                self.observed(id).told.messages += 1;
+            }
             Fact::Rumor { id: rumor, from, .. } => {
+                self.observed(id).told.rumors += 1;
                 self.check_rumor(at, id, node, rumor.short());
                 self.check_sender(at, id, rumor.short(), *from);
             }
@@ -588,6 +613,7 @@ impl Watch for Checker {
             self.check_limits(at, id, node, streams);
         }
         self.check_counters(at, id, node);
+        self.check_books(at, id, node);
     }
 }
 
