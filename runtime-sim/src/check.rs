@@ -7,7 +7,7 @@
 //! | [`Rule::TwoStatements`] | one incarnation of a member has one address and one meta, unless links change bytes and nothing notices |
 //! | [`Rule::Resurrected`] | who is dead or left comes back with a higher incarnation only, unless forgotten or moved |
 //! | [`Rule::DatagramTooLong`] | no datagram exceeds the limit |
-//! | [`Rule::OverLimit`] | no table, queue or list exceeds its limit |
+//! | [`Rule::OverLimit`] | nothing that a node tells the size of exceeds its limit: members, updates, rumours and their payloads, events, seeds, streams and their buffers, keys, proxies, health |
 //! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them, and so are the rumours, questions and messages that a member's datagram brings |
 //! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
@@ -37,8 +37,8 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rumormill::{
-    Cause, Delivery, Event, Fact, Incarnation, Instant, Member, MemberState, Mode, Node, NodeName,
-    SEEDS_MAX, ShortId,
+    Cause, Delivery, Event, Fact, Incarnation, Instant, KEYS_MAX, Member, MemberState, Mode, Node,
+    NodeName, SEEDS_MAX, ShortId,
 };
 use siphasher::sip::SipHasher13;
 use thiserror::Error;
@@ -377,6 +377,13 @@ impl Checker {
         let params = node.params();
         let members = node.members().count();
         let limits = [
+            ("bytes of rumours", node.rumor_bytes_waiting(), 2 * params.rumor_queue_bytes_max),
+            ("bytes of payloads", node.payload_bytes_kept(), params.payload_cache_bytes_max),
+            ("remembered rumours", node.rumors_remembered(), 2 * params.seen_max),
+            ("bytes of streams", node.stream_bytes(), params.stream_buffers_max),
+            ("streams of its own", node.streams_open(), params.streams_max),
+            ("keys", node.keyring().keys().count(), KEYS_MAX),
+            ("plain members served", node.stands_in_for().count(), members),
             ("members", members, params.members_max),
             ("updates", node.updates_waiting(), members),
             ("seeds", node.seeds_waiting(), SEEDS_MAX),

@@ -658,6 +658,32 @@ impl Node {
         self.updates.len()
     }
 
+    /// Bytes of the rumours that wait to be sent or rest before they are repeated: at most twice
+    /// [`Config::rumor_queue_bytes_max`](crate::Config::rumor_queue_bytes_max).
+    #[must_use]
+    pub fn rumor_bytes_waiting(&self) -> usize {
+        self.rumors.bytes_waiting()
+    }
+
+    /// Bytes of the payloads that are kept for whoever asks for them.
+    #[must_use]
+    pub fn payload_bytes_kept(&self) -> usize {
+        self.rumors.bytes_kept()
+    }
+
+    /// How many rumours are remembered, so that they are not told twice: at most twice
+    /// [`Config::seen_max`](crate::Config::seen_max).
+    #[must_use]
+    pub fn rumors_remembered(&self) -> usize {
+        self.rumors.remembered()
+    }
+
+    /// Bytes in the buffers of all streams.
+    #[must_use]
+    pub fn stream_bytes(&self) -> usize {
+        self.streams.buffered()
+    }
+
     /// How many events wait to be polled, [`Fact::Resync`] apart.
     #[must_use]
     pub fn events_waiting(&self) -> usize {
