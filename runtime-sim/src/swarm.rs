@@ -78,6 +78,8 @@ pub struct Failure {
     pub seed: u64,
     /// How.
     pub kind: Kind,
+    /// What did not hold, without when and where: failures with the same are alike.
+    pub rule: String,
     /// In words.
     pub what: String,
     /// The command that shows it again.
@@ -109,14 +111,34 @@ pub fn behaviour() -> Hash {
 /// [`Failure`].
 pub fn run_seed(seed: u64, choice: &Choice) -> Result<(Scenario, Outcome), Failure> {
     let scenario = choice.scenario(seed);
+    match run_scenario(&scenario, choice.command(seed)) {
+        Ok(outcome) => Ok((scenario, outcome)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Runs a scenario, which this command shows again.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub fn run_scenario(scenario: &Scenario, command: String) -> Result<Outcome, Failure> {
     let ran = catch_unwind(AssertUnwindSafe(|| scenario.run(Tracer::default()).0));
-    let (kind, what) = match ran {
-        Ok(Ok(outcome)) => return Ok((scenario, outcome)),
-        Ok(Err(violation)) if violation.is_breach() => (Kind::Breach, violation.to_string()),
-        Ok(Err(violation)) => (Kind::NoConvergence, violation.to_string()),
-        Err(panic) => (Kind::Panic, words(&*panic)),
+    let (kind, rule, what) = match ran {
+        Ok(Ok(outcome)) => return Ok(outcome),
+        Ok(Err(violation)) => {
+            let is_breach = violation.is_breach();
+            let kind = if is_breach { Kind::Breach } else { Kind::NoConvergence };
+            (kind, violation.rule(), violation.to_string())
+        }
+        Err(panic) => {
+            let what = words(&*panic);
+            // The numbers of an assertion differ from run to run.
+            let rule = what.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
+            (Kind::Panic, rule.to_owned(), what)
+        }
     };
-    Err(Failure { seed, kind, what, command: choice.command(seed) })
+    Err(Failure { seed: scenario.seed, kind, rule, what, command })
 }
 
 fn words(panic: &(dyn core::any::Any + Send)) -> String {
@@ -125,21 +147,38 @@ fn words(panic: &(dyn core::any::Any + Send)) -> String {
     text.unwrap_or("it panicked").to_owned()
 }
 
-/// The same failure with as few kinds of faults as it takes, one after the other left out if it
-/// fails alike without.
+/// The same failure with as few kinds of faults as it takes: one after the other is left out if it
+/// fails alike without, until it needs each of those that are left.
 #[must_use]
 pub fn shrink(failure: Failure, choice: &Choice) -> Failure {
+    let seed = failure.seed;
+    shrink_by(failure, choice, |fewer| run_seed(seed, fewer).err())
+}
+
+/// As [`shrink`], where `again` tells how the seed fails under another choice.
+#[must_use]
+pub fn shrink_by(
+    failure: Failure,
+    choice: &Choice,
+    mut again: impl FnMut(&Choice) -> Option<Failure>,
+) -> Failure {
     let (mut best, mut choice) = (failure, *choice);
-    for class in choice.scenario(best.seed).faults.iter() {
-        let mut fewer = choice;
-        fewer.no.insert(class);
-        if let Err(again) = run_seed(best.seed, &fewer)
-            && again.kind == best.kind
-        {
-            (best, choice) = (again, fewer);
+    loop {
+        let before = choice;
+        for class in choice.scenario(best.seed).faults.iter() {
+            let mut fewer = choice;
+            fewer.no.insert(class);
+            // Another rule is another bug.
+            let is_alike = |found: &Failure| (found.kind, &found.rule) == (best.kind, &best.rule);
+            if let Some(found) = again(&fewer).filter(is_alike) {
+                (best, choice) = (found, fewer);
+            }
+        }
+        // What is left out may have been all that another one was needed for.
+        if choice == before {
+            return best;
         }
     }
-    best
 }
 
 /// Seeds that follow one another.
@@ -421,7 +460,7 @@ impl fmt::Display for Tally {
         }
         writeln!(f, "behaviour   {}", self.behaviour)?;
         writeln!(f, "hash        {}", self.hash)?;
-        for Failure { seed, kind, what, command } in &self.failures {
+        for Failure { seed, kind, what, command, .. } in &self.failures {
             writeln!(f, "{kind:?} of seed {seed}: {what}; again with: {command}")?;
         }
         let never = self.never_fired();

@@ -6,7 +6,8 @@ use rumormill::Mode;
 use rumormill_sim::Tracer;
 use rumormill_sim::scenario::{Class, Classes, Scenario, Violation};
 use rumormill_sim::swarm::{
-    Choice, Failure, Kind, MergeError, Range, TELLING_SEEDS, Tally, run_seed, shrink,
+    Choice, Failure, Kind, MergeError, Range, TELLING_SEEDS, Tally, run_scenario, run_seed, shrink,
+    shrink_by,
 };
 
 /// Small clusters only: `sim swarm` has large ones too.
@@ -115,7 +116,7 @@ fn failures_are_kept_with_the_command_that_shows_them_and_the_worst_counts() {
     let mut tally = Tally::new(&choice);
     for (seed, kind) in [(3, Kind::NoConvergence), (2, Kind::Panic), (1, Kind::Breach)] {
         let (what, command) = ("it is so".to_owned(), choice.command(seed));
-        tally.add(seed, Err(Failure { seed, kind, what, command }));
+        tally.add(seed, Err(Failure { seed, kind, rule: what.clone(), what, command }));
     }
     assert_eq!((tally.failed, tally.worst()), (3, Some(Kind::Panic)));
     assert_eq!(tally.failures.iter().map(|failure| failure.seed).collect::<Vec<_>>(), [1, 2, 3]);
@@ -125,11 +126,47 @@ fn failures_are_kept_with_the_command_that_shows_them_and_the_worst_counts() {
 
 #[test]
 fn shrinking_leaves_out_what_a_failure_does_not_need() {
-    // A failure that no seed shows: nothing can be left out of it.
+    // Links along which nothing can be told: no fault is needed to fail by them.
+    let seed = (0..).find(|&seed| {
+        let drawn = Choice::default().scenario(seed);
+        drawn.mode == Mode::ThesisMatching && drawn.nodes < 8 && drawn.faults.iter().count() > 4
+    });
+    let seed = seed.unwrap();
+    let fails = |choice: &Choice| {
+        let drawn = Scenario { piggyback: false, strides: vec![], ..choice.scenario(seed) };
+        run_scenario(&drawn, choice.command(seed)).err()
+    };
     let choice = Choice::default();
-    let command = choice.command(5);
-    let failure = Failure { seed: 5, kind: Kind::Panic, what: "made up".to_owned(), command };
-    assert_eq!(shrink(failure.clone(), &choice), failure);
+    let failure = fails(&choice).unwrap();
+    let shrunk = shrink_by(failure.clone(), &choice, fails);
+    assert_eq!((shrunk.kind, &shrunk.rule), (failure.kind, &failure.rule));
+    let faults = choice.scenario(seed).faults;
+    assert_eq!(shrunk.command, format!("sim run --seed {seed} --no {faults}"));
+    // What no seed shows needs all its faults.
+    let made_up = Failure { rule: "made up".to_owned(), ..failure };
+    assert_eq!(shrink(made_up.clone(), &choice), made_up);
+}
+
+#[test]
+fn shrinking_tries_again_what_was_needed_and_takes_no_other_rule_for_the_same() {
+    let seed = (0..).find(|&seed| {
+        let faults = Choice::default().scenario(seed).faults;
+        [Class::Loss, Class::Crash, Class::Pause].iter().all(|&class| faults.has(class))
+    });
+    let seed = seed.unwrap();
+    let fails = |choice: &Choice| {
+        let faults = choice.scenario(seed).faults;
+        // Without losses it fails once there are no crashes, and without pauses by another rule.
+        let is_well = faults.has(Class::Crash) && !faults.has(Class::Loss);
+        let rule = if faults.has(Class::Pause) { "this" } else { "that" }.to_owned();
+        let (kind, what, command) = (Kind::Breach, rule.clone(), choice.command(seed));
+        (!is_well).then_some(Failure { seed, kind, rule, what, command })
+    };
+    let choice = Choice::default();
+    let shrunk = shrink_by(fails(&choice).unwrap(), &choice, fails);
+    let only = choice.scenario(seed).faults.without([Class::Pause].into_iter().collect());
+    assert_eq!(shrunk.command, format!("sim run --seed {seed} --no {only}"));
+    assert_eq!(shrunk.rule, "this");
 }
 
 #[test]

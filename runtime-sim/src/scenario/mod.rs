@@ -423,6 +423,18 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// What does not hold, without when, where and how much.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        match self {
+            Self::Broken(breach) => breach.rule.to_string(),
+            Self::MembersApart { .. } => "members apart".to_owned(),
+            Self::KnowledgeApart { .. } => "knowledge apart".to_owned(),
+            Self::GossipSilent { what, .. } => format!("by gossip alone: {what}"),
+            Self::GoodbyeUnheard { .. } => "a goodbye unheard".to_owned(),
+        }
+    }
+
     /// Whether something happened that never may, rather than something not that should.
     #[must_use]
     pub const fn is_breach(&self) -> bool {

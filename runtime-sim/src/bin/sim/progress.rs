@@ -105,6 +105,7 @@ mod tests {
         let failure = Failure {
             seed: 7,
             kind: Kind::Breach,
+            rule: "leaks".to_owned(),
             what: "it leaks".to_owned(),
             command: "sim run --seed 7".to_owned(),
         };
@@ -127,6 +128,7 @@ mod tests {
         let failure = Failure {
             seed: 7,
             kind: Kind::Panic,
+            rule: "stumbles".to_owned(),
             what: "it stumbles".to_owned(),
             command: "sim run --seed 7".to_owned(),
         };
