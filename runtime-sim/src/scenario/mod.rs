@@ -16,6 +16,7 @@
 //! | `mod` | what a seed decides |
 //! | `class` | the kinds of faults |
 //! | `plan` | what happens when |
+//! | `holds` | faults that overlap |
 //! | `play` | the two phases |
 //! | `listener` | the application of every process |
 //! | `adversary` | somebody who forges |
@@ -24,6 +25,7 @@
 mod adversary;
 mod caps;
 mod class;
+mod holds;
 mod listener;
 mod plan;
 mod play;

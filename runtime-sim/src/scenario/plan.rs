@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::Scenario;
 use super::class::Class;
+use super::holds::Turn;
 use crate::chance::{Chance, Part};
 use crate::world::{Bandwidth, Link};
 
@@ -26,10 +27,10 @@ pub(super) enum Deed {
     Leave(usize),
     Pause(usize),
     Resume(usize),
-    /// Lag of these processes from now on; none ends it.
-    Lag(Vec<usize>, Duration),
-    Links(Vec<(usize, usize)>, Link),
-    Bandwidth(usize, Option<Bandwidth>),
+    Lag(Vec<usize>, Duration, Turn),
+    /// How these links are closed.
+    Links(Vec<(usize, usize)>, Link, Turn),
+    Bandwidth(usize, Bandwidth, Turn),
     /// Forged things, drawn from a seed of their own.
     Attack(u64),
 }
@@ -171,13 +172,13 @@ impl Plan<'_> {
         let (at, victims) = (self.moment(chance), self.some_of_them(chance));
         let lag = chance.between(50 * MS, 2 * SECOND);
         let end = at + chance.between(SECOND, 10 * SECOND);
-        self.push(at, class, Deed::Lag(victims.clone(), lag));
-        self.push(end, class, Deed::Lag(victims, Duration::ZERO));
+        self.push(at, class, Deed::Lag(victims.clone(), lag, Turn::Begins));
+        self.push(end, class, Deed::Lag(victims, lag, Turn::Ends));
     }
 
     fn closed(&mut self, class: Class, links: Vec<(usize, usize)>, at: Duration, end: Duration) {
-        self.push(at, class, Deed::Links(links.clone(), Link::Cut));
-        self.push(end, class, Deed::Links(links, Link::Open));
+        self.push(at, class, Deed::Links(links.clone(), Link::Cut, Turn::Begins));
+        self.push(end, class, Deed::Links(links, Link::Cut, Turn::Ends));
     }
 
     /// One link, or all that lead to somebody, or all that lead away.
@@ -221,8 +222,8 @@ impl Plan<'_> {
         for link in links {
             let stop = at + chance.below_duration(stopped - at);
             let resume = stopped + chance.below_duration(8 * SECOND);
-            self.push(stop, class, Deed::Links(vec![link], Link::Clogged));
-            self.push(resume, class, Deed::Links(vec![link], Link::Open));
+            self.push(stop, class, Deed::Links(vec![link], Link::Clogged, Turn::Begins));
+            self.push(resume, class, Deed::Links(vec![link], Link::Clogged, Turn::Ends));
         }
     }
 
@@ -233,8 +234,8 @@ impl Plan<'_> {
             queue_bytes_max: 5_000 + chance.below(60_000),
         };
         let end = at + chance.between(2 * SECOND, 20 * SECOND);
-        self.push(at, class, Deed::Bandwidth(victim, Some(bandwidth)));
-        self.push(end, class, Deed::Bandwidth(victim, None));
+        self.push(at, class, Deed::Bandwidth(victim, bandwidth, Turn::Begins));
+        self.push(end, class, Deed::Bandwidth(victim, bandwidth, Turn::Ends));
     }
 
     fn attack(&mut self, class: Class, chance: &mut Chance) {

@@ -9,6 +9,7 @@ use rumormill::{Channel, Incarnation, Instant, MemberState, Node, Params};
 use super::adversary::{Stage, VICTIM, Volley};
 use super::caps;
 use super::class::{Class, Fired};
+use super::holds::{Holds, Turn};
 use super::listener::{CHANNEL, Disk, Listener, message};
 use super::plan::{Deed, Planned, plan};
 use super::{Outcome, Scenario, Violation, numbered};
@@ -54,6 +55,7 @@ struct Play<'a> {
     /// What is left of the applications of processes that are down.
     left: BTreeMap<ProcessId, Listener>,
     fired: Fired,
+    holds: Holds,
     still_since: BTreeMap<ProcessId, Instant>,
     healed_after: Duration,
     delivered_after: Duration,
@@ -87,6 +89,7 @@ impl<'a> Play<'a> {
             told: 0,
             left: BTreeMap::new(),
             fired: Fired::default(),
+            holds: Holds::default(),
             still_since: BTreeMap::new(),
             healed_after: Duration::ZERO,
             delivered_after: Duration::ZERO,
@@ -188,10 +191,11 @@ impl<'a> Play<'a> {
             return Ok(());
         }
         // What waits in a clogged link would be a minute old when it arrives: no network keeps it so long.
-        self.world.open_links();
+        self.open_links();
         let nodes = self.scenario.nodes;
         let across = (0..nodes / 2).flat_map(|a| (nodes / 2..nodes).map(move |b| [(a, b), (b, a)]));
-        let cuts = self.perform(None, Deed::Links(across.flatten().collect(), Link::Cut));
+        let across: Vec<_> = across.flatten().collect();
+        let cuts = self.close(&across, Link::Cut, Turn::Begins);
         self.fired.add(Class::Partition, cuts);
         self.run_to(self.world.now() + ESTRANGED_FOR)
     }
@@ -220,18 +224,15 @@ impl<'a> Play<'a> {
             Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
             Deed::Pause(victim) => return self.pause(ProcessId::new(victim)),
             Deed::Resume(victim) => self.resume(ProcessId::new(victim)),
-            Deed::Lag(victims, lag) => {
+            Deed::Lag(victims, lag, turn) => {
                 for victim in victims {
+                    let lag = self.holds.lag(victim, lag, turn);
                     self.world.set_lag(ProcessId::new(victim), lag);
                 }
             }
-            Deed::Links(links, state) => {
-                for &(from, to) in &links {
-                    self.world.set_link(ProcessId::new(from), ProcessId::new(to), state);
-                }
-                return if state == Link::Open { 0 } else { links.len() as u64 };
-            }
-            Deed::Bandwidth(victim, bandwidth) => {
+            Deed::Links(links, closed, turn) => return self.close(&links, closed, turn),
+            Deed::Bandwidth(victim, bandwidth, turn) => {
+                let bandwidth = self.holds.bandwidth(victim, bandwidth, turn);
                 self.world.set_bandwidth(ProcessId::new(victim), bandwidth);
             }
             Deed::Attack(seed) => {
@@ -241,6 +242,21 @@ impl<'a> Play<'a> {
             }
         }
         0
+    }
+
+    /// Closes links, or has them opened unless something else holds them; how many were closed.
+    fn close(&mut self, links: &[(usize, usize)], closed: Link, turn: Turn) -> u64 {
+        for &(from, to) in links {
+            let state = self.holds.link((from, to), closed, turn);
+            self.world.set_link(ProcessId::new(from), ProcessId::new(to), state);
+        }
+        if turn == Turn::Begins { links.len() as u64 } else { 0 }
+    }
+
+    /// Opens all links, whatever held them.
+    fn open_links(&mut self) {
+        self.holds = Holds::default();
+        self.world.open_links();
     }
 
     /// Whether a process runs and is not paused: users can only talk to such a one.
@@ -340,7 +356,7 @@ impl<'a> Play<'a> {
     /// Nothing goes wrong any more, everybody is up, and all nodes must meet.
     fn heal(&mut self) -> Result<(), Violation> {
         *self.world.network_mut() = self.scenario.network.healed();
-        self.world.open_links();
+        self.open_links();
         for id in self.ids() {
             self.resume(id);
             self.world.set_lag(id, Duration::ZERO);
