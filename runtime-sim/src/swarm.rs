@@ -6,6 +6,7 @@
 use core::fmt;
 use core::hash::Hasher as _;
 use core::panic::AssertUnwindSafe;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
@@ -207,6 +208,34 @@ pub struct Times {
     pub seeds: u64,
 }
 
+/// Times, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spans {
+    /// The longest, in microseconds.
+    pub max_us: u64,
+    /// All of them, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Spans {
+    fn add(&mut self, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.merge(Self { max_us: micros, sum_us: micros });
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.max_us = self.max_us.max(other.max_us);
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+    }
+
+    /// The mean of so many, and the longest.
+    fn words(self, of: u64) -> String {
+        let mean = Duration::from_micros(self.sum_us.checked_div(of).unwrap_or_default());
+        format!("{mean:?} on average, {:?} at most", Duration::from_micros(self.max_us))
+    }
+}
+
 /// What came of seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +264,10 @@ pub struct Tally {
     pub datagrams: u64,
     /// Bytes on the wire.
     pub wire_bytes: u64,
+    /// From the healing until all saw all, in those that were well.
+    pub healed: Spans,
+    /// From the last broadcast until all knew the same, in those that were well.
+    pub delivered: Spans,
     /// How often each kind of fault happened, by name.
     pub fired: BTreeMap<String, Times>,
     /// All runs that were well, whatever their order.
@@ -310,6 +343,8 @@ impl Tally {
         self.steps += outcome.stats.steps;
         self.datagrams += outcome.stats.datagrams;
         self.wire_bytes += outcome.stats.wire_bytes();
+        self.healed.add(outcome.healed_after);
+        self.delivered.add(outcome.delivered_after);
         for &class in Class::ALL {
             let times = outcome.fired.times(class);
             if times > 0 {
@@ -402,6 +437,8 @@ impl Tally {
         ] {
             *sum = sum.saturating_add(more);
         }
+        self.healed.merge(other.healed);
+        self.delivered.merge(other.delivered);
         for (name, more) in &other.fired {
             let sum = self.fired.entry(name.clone()).or_default();
             sum.times = sum.times.saturating_add(more.times);
@@ -453,6 +490,8 @@ impl fmt::Display for Tally {
         writeln!(f, "simulated   {clusters:.2} cluster-hours, {nodes:.2} node-hours")?;
         writeln!(f, "steps       {}", self.steps)?;
         writeln!(f, "datagrams   {}, {} bytes on the wire", self.datagrams, self.wire_bytes)?;
+        writeln!(f, "healed      {}", self.healed.words(self.passed))?;
+        writeln!(f, "delivered   {}", self.delivered.words(self.passed))?;
         for (index, &class) in Class::ALL.iter().enumerate() {
             let head = if index == 0 { "faults" } else { "" };
             let Some(Times { times, seeds }) = self.fired.get(class.name()) else { continue };

@@ -50,6 +50,11 @@ fn parts_add_up_to_the_whole_in_any_order() {
     };
     assert_eq!(sum(head.clone(), &tail), whole);
     assert_eq!(sum(tail.clone(), &head), whole);
+    assert!(whole.healed.max_us >= head.healed.max_us.max(tail.healed.max_us));
+    assert_eq!(whole.healed.sum_us, head.healed.sum_us + tail.healed.sum_us);
+    let outcomes: Vec<_> = (10..16).map(|seed| run_seed(seed, &choice).unwrap().1).collect();
+    let slowest = outcomes.iter().map(|outcome| outcome.delivered_after).max().unwrap();
+    assert_eq!(u128::from(whole.delivered.max_us), slowest.as_micros());
     let json = serde_json::to_string(&whole).unwrap();
     assert_eq!(serde_json::from_str::<Tally>(&json).unwrap(), whole);
     assert!(!whole.fired.contains_key("partition"), "what is masked does not happen");
