@@ -32,7 +32,7 @@ mod silence;
 
 use core::fmt;
 use core::hash::Hasher as _;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -192,6 +192,9 @@ pub struct Checker {
     excused: BTreeSet<NodeName>,
     /// Which cluster a name belongs to, if there is more than one.
     clusters: BTreeMap<NodeName, u8>,
+    /// Where those of the other cluster are, and how often they called.
+    apart: BTreeSet<IpAddr>,
+    crossed: u64,
     victims: BTreeSet<SocketAddr>,
     owners: Owners,
     /// Whether statements may change on the way without anybody noticing.
@@ -228,6 +231,23 @@ impl Checker {
     /// This name belongs to this cluster, and must not be seen from another.
     pub fn belongs(&mut self, name: NodeName, cluster: u8) {
         self.clusters.insert(name, cluster);
+    }
+
+    /// The members of another cluster than the first live at this address.
+    pub fn lives_apart(&mut self, ip: IpAddr) {
+        self.apart.insert(ip);
+    }
+
+    /// How many calls came to the first cluster from another one.
+    #[must_use]
+    pub const fn crossed(&self) -> u64 {
+        self.crossed
+    }
+
+    fn cross(&mut self, from: SocketAddr, node: &Node) {
+        let crosses =
+            self.apart.contains(&from.ip()) && !self.apart.contains(&node.local().addr.ip());
+        self.crossed += u64::from(crosses);
     }
 
     /// Nobody may send anything there.
@@ -567,6 +587,10 @@ impl Watch for Checker {
             }
             self.captured.push_back((from, bytes.into()));
         }
+    }
+
+    fn called(&mut self, _: Instant, _: ProcessId, node: &Node, caller: SocketAddr) {
+        self.cross(caller, node);
     }
 
     fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {

@@ -150,7 +150,8 @@ impl Plan<'_> {
         let [high, low] = u16::try_from(victim).unwrap_or(u16::MAX).to_be_bytes();
         let again = u8::try_from(100 + chance.below(150)).unwrap_or(u8::MAX);
         let addr = SocketAddr::from(([10, again, high, low], 7_946));
-        self.push(at, class, Deed::Crash(victim));
+        // It has moved when it is back.
+        self.planned.push(Planned { at, class: None, deed: Deed::Crash(victim) });
         self.push(at + chance.below_duration(10 * SECOND), class, Deed::RestartAt(victim, addr));
     }
 
@@ -158,7 +159,7 @@ impl Plan<'_> {
         let (at, leaver) = (self.moment(chance), self.somebody(chance));
         let away = LINGER + chance.below_duration(10 * SECOND);
         self.push(at, class, Deed::Leave(leaver));
-        self.push(at + LINGER, class, Deed::Crash(leaver));
+        self.planned.push(Planned { at: at + LINGER, class: None, deed: Deed::Crash(leaver) });
         self.push(at + away, class, Deed::Restart(leaver));
     }
 

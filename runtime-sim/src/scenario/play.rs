@@ -40,6 +40,8 @@ const FOREIGN_LABEL: &str = "green";
 /// Most that a clock is ahead of the one that is furthest behind, and runs fast or slow.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 const DRIFT_PPM_MAX: u64 = 20_000;
+/// A clock that gained or lost less than this in a life did no harm.
+const NOTICED_DRIFT: Duration = Duration::from_millis(10);
 
 pub(super) fn run(scenario: &Scenario, tracer: Tracer) -> (Result<Outcome, Violation>, Tracer) {
     let mut play = Play::new(scenario, tracer);
@@ -57,6 +59,8 @@ struct Play<'a> {
     fired: Fired,
     holds: Holds,
     still_since: BTreeMap<ProcessId, Instant>,
+    /// When those that run were started, by the world's clock and by their own.
+    lives: BTreeMap<ProcessId, [Instant; 2]>,
     healed_after: Duration,
     delivered_after: Duration,
 }
@@ -91,6 +95,7 @@ impl<'a> Play<'a> {
             fired: Fired::default(),
             holds: Holds::default(),
             still_since: BTreeMap::new(),
+            lives: BTreeMap::new(),
             healed_after: Duration::ZERO,
             delivered_after: Duration::ZERO,
         };
@@ -98,6 +103,7 @@ impl<'a> Play<'a> {
             let clock = play.drawn_clock();
             let spawn = Spawn { params: params(scenario, index), clock, ..numbered(index) };
             let id = play.world.spawn(spawn, play.fresh_app());
+            play.lives.insert(id, [play.world.now(), play.world.local_now(id)]);
             play.join(id);
         }
         if scenario.faults.has(Class::Crosstalk) {
@@ -129,7 +135,6 @@ impl<'a> Play<'a> {
         if !self.scenario.faults.has(Class::Clock) {
             return Clock::default();
         }
-        self.fired.add(Class::Clock, 1);
         let drift = i32::try_from(self.clocks.below(2 * DRIFT_PPM_MAX)).unwrap_or_default();
         let half = i32::try_from(DRIFT_PPM_MAX).unwrap_or_default();
         Clock::new(self.clocks.below_duration(AHEAD_MAX), drift - half)
@@ -160,11 +165,11 @@ impl<'a> Play<'a> {
         for index in first..first + FOREIGNERS {
             let spawn = Spawn::numbered(index, params.clone());
             self.world.watch_mut().belongs(spawn.name.clone(), 1);
+            self.world.watch_mut().lives_apart(spawn.addr.ip());
             let id = self.world.spawn(spawn, self.fresh_app());
             let seeds = [first, index - first, 0].map(|seed| numbered(seed).addr);
             self.world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &seeds)));
         }
-        self.fired.add(Class::Crosstalk, FOREIGNERS as u64);
     }
 
     // ── The first phase ─────────────────────────────────────────────────────────────────────────
@@ -219,8 +224,12 @@ impl<'a> Play<'a> {
         match deed {
             Deed::Broadcast(teller) => self.broadcast(ProcessId::new(teller)),
             Deed::Crash(victim) => return self.crash(ProcessId::new(victim)),
-            Deed::Restart(victim) => self.restart(ProcessId::new(victim), None),
-            Deed::RestartAt(victim, addr) => self.restart(ProcessId::new(victim), Some(addr)),
+            Deed::Restart(victim) => {
+                self.restart(ProcessId::new(victim), None);
+            }
+            Deed::RestartAt(victim, addr) => {
+                return self.restart(ProcessId::new(victim), Some(addr));
+            }
             Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
             Deed::Pause(victim) => return self.pause(ProcessId::new(victim)),
             Deed::Resume(victim) => self.resume(ProcessId::new(victim)),
@@ -312,6 +321,7 @@ impl<'a> Play<'a> {
 
     fn crash(&mut self, id: ProcessId) -> u64 {
         self.count_refusals(id);
+        self.count_drift(id);
         let Some(mut app) = self.world.crash(id) else { return 0 };
         self.still_since.remove(&id);
         self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
@@ -337,18 +347,33 @@ impl<'a> Play<'a> {
         1
     }
 
-    /// Starts whoever is down.
-    fn restart(&mut self, id: ProcessId, addr: Option<SocketAddr>) {
+    /// Starts whoever is down; how many it was.
+    fn restart(&mut self, id: ProcessId, addr: Option<SocketAddr>) -> u64 {
         if self.world.node(id).is_some() {
-            return;
+            return 0;
         }
-        let clock = self.drawn_clock();
+        let (before, clock) = (self.world.local_now(id), self.drawn_clock());
         self.world.set_clock(id, clock);
+        if self.world.local_now(id) < before {
+            self.fired.add(Class::Clock, 1);
+        }
+        self.lives.insert(id, [self.world.now(), self.world.local_now(id)]);
         let app = self.left.remove(&id).unwrap_or_else(|| self.fresh_app());
         let params = params(self.scenario, id.index());
         let addr = addr.unwrap_or_else(|| self.world.addr(id));
         self.world.restart_at(id, addr, params, app);
         self.join(id);
+        1
+    }
+
+    /// Counts a life that ends if its clock has shown that it runs fast or slow.
+    fn count_drift(&mut self, id: ProcessId) {
+        let [began, showed] = self.lives.get(&id).copied().unwrap_or_default();
+        let passed = self.world.now().saturating_since(began);
+        let shown = self.world.local_now(id).saturating_since(showed);
+        if self.world.node(id).is_some() && passed.abs_diff(shown) >= NOTICED_DRIFT {
+            self.fired.add(Class::Clock, 1);
+        }
     }
 
     // ── The second phase ────────────────────────────────────────────────────────────────────────
@@ -497,7 +522,11 @@ impl<'a> Play<'a> {
     }
 
     fn outcome(&mut self) -> Outcome {
-        self.ids().for_each(|id| self.count_refusals(id));
+        self.ids().for_each(|id| {
+            self.count_refusals(id);
+            self.count_drift(id);
+        });
+        self.fired.add(Class::Crosstalk, self.world.watch().crossed());
         let stats = *self.world.stats();
         for (class, times) in [
             (Class::Loss, stats.lost),
