@@ -250,6 +250,8 @@ pub struct Node {
     rumors: Rumors,
     /// When to see to rumours that nobody can be told.
     stranded_at: Option<Instant>,
+    /// Whether the last datagram of a tick had no room for any of those that wait.
+    rumors_left_out: bool,
     overlay: Overlay,
 
     asks: Asks,
@@ -325,6 +327,7 @@ impl Node {
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
+            rumors_left_out: false,
             overlay: Overlay::new(&params),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
