@@ -56,6 +56,8 @@ pub const CRASHES_MAX: u64 = 1_000;
 /// Most broadcasts that may be asked for: whoever has heard them tells all of them in each of its
 /// push/pulls.
 pub const BROADCASTS_MAX: u64 = 1_000;
+/// What users do beside short broadcasts is done less often than this.
+const ERRANDS_MAX: u64 = 30;
 /// Groups of nodes, if there are any.
 const GROUPS: usize = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
@@ -88,6 +90,9 @@ pub struct Scenario {
     pub crashes: u64,
     /// How many broadcasts start in it.
     pub broadcasts: u64,
+    /// How often users do something else in it: change what others see of a node, tell something
+    /// long, or something that replaces what they told before, or tell it to one node alone.
+    pub errands: u64,
     /// What goes wrong in it.
     pub faults: Classes,
     /// What datagrams and streams are wrapped in.
@@ -138,6 +143,7 @@ impl Scenario {
         };
         let faults = Classes::draw(seed);
         let operators = chance.below(2) == 0 || faults.has(Class::Move);
+        let errands = chance.below(ERRANDS_MAX);
         Self {
             seed,
             nodes,
@@ -148,6 +154,7 @@ impl Scenario {
             faults_for,
             crashes,
             broadcasts,
+            errands,
             faults,
             guard,
             operators,
@@ -369,6 +376,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults for  = {:?}", self.faults_for)?;
         writeln!(f, "crashes     = {}", self.crashes)?;
         writeln!(f, "broadcasts  = {}", self.broadcasts)?;
+        writeln!(f, "errands     = {}", self.errands)?;
         writeln!(f, "limits      = {}", Caps::of(self))?;
         writeln!(f, "operators   = {}", self.operators)
     }

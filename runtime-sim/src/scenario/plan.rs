@@ -4,6 +4,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use rumormill::Delivery;
+
 use super::Scenario;
 use super::class::Class;
 use super::holds::Turn;
@@ -16,11 +18,22 @@ const SECOND: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(6);
 /// Links that a swizzle stops at most.
 const SWIZZLED_MAX: usize = 24;
+/// Bytes of the shortest payload that no datagram holds.
+const LONG: usize = 2_000;
+/// Payloads near the limit of a datagram lack fewer bytes than this.
+const NEARLY: usize = 200;
+/// Different keys that broadcasts have.
+const KEYS: u64 = 3;
 
 /// Something that is done to the cluster, or by its users. Processes are given by their index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     Broadcast(usize),
+    /// A broadcast of some size, which replaces those before it with the same key, if it has one.
+    Tell(usize, Size, Option<u64>),
+    Send(usize, usize, Delivery, Size),
+    /// What the others see about a process changes: the seed of its tags.
+    Meta(usize, u64),
     Crash(usize),
     Restart(usize),
     RestartAt(usize, SocketAddr),
@@ -33,6 +46,15 @@ pub(super) enum Deed {
     Bandwidth(usize, Bandwidth, Turn),
     /// Forged things, drawn from a seed of their own.
     Attack(u64),
+}
+
+/// How long a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Short of the most that a datagram holds by so many bytes, or not quite.
+    Datagram(usize),
+    /// Long enough for a stream, where the mode takes such.
+    Bytes(usize),
 }
 
 /// A deed with its time since the beginning and the kind of fault that it belongs to.
@@ -52,6 +74,7 @@ struct Plan<'a> {
 pub(super) fn plan(scenario: &Scenario) -> Vec<Planned> {
     let mut plan = Plan { scenario, planned: Vec::new() };
     plan.broadcasts();
+    plan.errands();
     for class in scenario.faults.iter() {
         plan.class(class);
     }
@@ -66,6 +89,28 @@ impl Plan<'_> {
         for _ in 0..self.scenario.broadcasts {
             let (at, teller) = (self.moment(&mut chance), self.somebody(&mut chance));
             self.planned.push(Planned { at, class: None, deed: Deed::Broadcast(teller) });
+        }
+    }
+
+    /// What users do beside short broadcasts.
+    fn errands(&mut self) {
+        let mut chance = Chance::child(self.scenario.seed, Part::Errands);
+        for _ in 0..self.scenario.errands {
+            let (at, who) = (self.moment(&mut chance), self.somebody(&mut chance));
+            let size = match chance.below(3) {
+                0 => Size::Bytes(LONG + chance.index_below(3 * LONG)),
+                _ => Size::Datagram(chance.index_below(NEARLY)),
+            };
+            let deed = match chance.below(4) {
+                0 => Deed::Meta(who, chance.below(u64::MAX)),
+                1 => Deed::Tell(who, size, None),
+                2 => Deed::Tell(who, size, Some(chance.below(KEYS))),
+                _ => {
+                    let kinds = [Delivery::BestEffort, Delivery::Reliable];
+                    Deed::Send(who, self.somebody(&mut chance), *chance.pick(&kinds), size)
+                }
+            };
+            self.planned.push(Planned { at, class: None, deed });
         }
     }
 

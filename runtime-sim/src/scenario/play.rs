@@ -4,14 +4,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use rumormill::{Channel, Incarnation, Instant, MemberState, Node, Params};
+use rumormill::{Channel, Delivery, Incarnation, Instant, Member, MemberState, Node, Params};
 
 use super::adversary::{Stage, VICTIM, Volley};
 use super::caps;
 use super::class::{Class, Fired};
 use super::holds::{Holds, Turn};
-use super::listener::{CHANNEL, Disk, Listener, message};
-use super::plan::{Deed, Planned, plan};
+use super::listener::{CHANNEL, Disk, Listener, long_message, message, tags};
+use super::plan::{Deed, Planned, Size, plan};
 use super::{Outcome, Scenario, Violation, numbered};
 use crate::chance::Chance;
 use crate::check::{Breach, Checker, Rule};
@@ -72,8 +72,15 @@ enum Exchanges {
     Off,
 }
 
-/// What everybody should see: name, address and incarnation of everybody.
-type View<'a> = BTreeMap<&'a [u8], (SocketAddr, Incarnation)>;
+/// Whether all must see the same meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metas {
+    Equal,
+    Any,
+}
+
+/// What everybody should see: name, address, incarnation and meta of everybody.
+type View<'a> = BTreeMap<&'a [u8], (SocketAddr, Incarnation, &'a [u8])>;
 
 impl<'a> Play<'a> {
     fn new(scenario: &'a Scenario, tracer: Tracer) -> Self {
@@ -223,6 +230,11 @@ impl<'a> Play<'a> {
     fn perform(&mut self, class: Option<Class>, deed: Deed) -> u64 {
         match deed {
             Deed::Broadcast(teller) => self.broadcast(ProcessId::new(teller)),
+            Deed::Tell(teller, size, key) => self.tell(ProcessId::new(teller), size, key),
+            Deed::Send(from, to, delivery, size) => {
+                self.send(ProcessId::new(from), ProcessId::new(to), delivery, size);
+            }
+            Deed::Meta(who, seed) => self.change(ProcessId::new(who), seed),
             Deed::Crash(victim) => return self.crash(ProcessId::new(victim)),
             Deed::Restart(victim) => {
                 self.restart(ProcessId::new(victim), None);
@@ -280,13 +292,62 @@ impl<'a> Play<'a> {
         }
         self.told += 1;
         let payload = message(self.told);
-        let channel = if self.scenario.mode.is_thesis() { Channel::BARE } else { CHANNEL };
+        let channel = self.channel();
         self.world.act(id, |ctl, app| {
             // Who has said goodbye is silent.
             if ctl.act(|node, now| node.broadcast(now, channel, &payload)).is_ok() {
                 app.hear(&payload);
             }
         });
+    }
+
+    /// Somebody tells something long, which may replace what was told before.
+    fn tell(&mut self, id: ProcessId, size: Size, key: Option<u64>) {
+        if !self.listens(id) {
+            return;
+        }
+        self.told += 1;
+        let (number, channel) = (self.told, self.channel());
+        self.world.act(id, |ctl, app| {
+            let most = ctl.node().broadcast_len_max();
+            let payload = long_message(number, length(size, ctl.node()).min(most));
+            let told = ctl.act(|node, now| match key {
+                Some(key) => node.broadcast_keyed(now, channel, key, &payload),
+                None => node.broadcast(now, channel, &payload),
+            });
+            if told.is_ok() {
+                app.hear_one(&payload);
+            }
+        });
+    }
+
+    /// Somebody tells another one something, which tells it to all by its state.
+    fn send(&mut self, from: ProcessId, to: ProcessId, delivery: Delivery, size: Size) {
+        if !self.listens(from) || from == to {
+            return;
+        }
+        self.told += 1;
+        let (number, channel, name) = (self.told, self.channel(), self.world.name(to).clone());
+        self.world.act(from, |ctl, app| {
+            let payload = long_message(number, length(size, ctl.node()));
+            // Who is not known, or whose datagrams are too short, is told nothing.
+            if ctl.act(|node, now| node.send(now, &name, channel, &payload, delivery)).is_ok() {
+                app.hear_one(&payload);
+            }
+        });
+    }
+
+    /// What the others see about somebody changes.
+    fn change(&mut self, id: ProcessId, seed: u64) {
+        if self.listens(id) {
+            // Who has said goodbye changes nothing.
+            let _ =
+                self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_meta(now, &tags(seed))));
+        }
+    }
+
+    const fn channel(&self) -> Channel {
+        if self.scenario.mode.is_thesis() { Channel::BARE } else { CHANNEL }
     }
 
     fn pause(&mut self, id: ProcessId) -> u64 {
@@ -400,8 +461,10 @@ impl<'a> Play<'a> {
         }
         let (began, bound) = (self.world.now(), self.scenario.heals_within());
         let nodes = self.scenario.nodes;
-        self.settle(bound, |world| apart(world, nodes).is_none())?;
-        if let Some(who) = apart(&self.world, nodes) {
+        // What changed on the way under an incarnation of its own can be told from nothing.
+        let metas = if self.scenario.is_garbling() { Metas::Any } else { Metas::Equal };
+        self.settle(bound, |world| apart(world, nodes, metas).is_none())?;
+        if let Some(who) = apart(&self.world, nodes, metas) {
             return Err(Violation::MembersApart { bound, who });
         }
         self.healed_after = self.world.now().saturating_since(began);
@@ -556,12 +619,20 @@ fn params(scenario: &Scenario, index: usize) -> Params {
     Params::try_from(scenario.config(index)).expect("a scenario's numbers fit together")
 }
 
+/// How many bytes it is, where a datagram holds what this node's do.
+fn length(size: Size, node: &Node) -> usize {
+    match size {
+        Size::Datagram(less) => node.params().packet_size_max() - less,
+        Size::Bytes(len) => len,
+    }
+}
+
 fn nodes_of(world: &Stage, nodes: usize) -> impl Iterator<Item = &Node> {
     (0..nodes).filter_map(|index| world.node(ProcessId::new(index)))
 }
 
 /// Who does not see everybody as everybody sees itself, and nobody else; `None` if all do.
-fn apart(world: &Stage, nodes: usize) -> Option<String> {
+fn apart(world: &Stage, nodes: usize, metas: Metas) -> Option<String> {
     // What costs little first: it is looked at often.
     if let Some(node) = nodes_of(world, nodes).find(|node| node.live_members() != nodes) {
         let (who, sees) = (node.local().name, node.live_members());
@@ -579,17 +650,22 @@ fn apart(world: &Stage, nodes: usize) -> Option<String> {
     }
     let view: View<'_> = nodes_of(world, nodes)
         .map(Node::local)
-        .map(|local| (local.name.as_bytes(), (local.addr, local.incarnation)))
+        .map(|local| (local.name.as_bytes(), (local.addr, local.incarnation, local.meta)))
         .collect();
+    let sees = |member: &Member<'_>| {
+        view.get(member.name.as_bytes()).is_some_and(|&(addr, incarnation, meta)| {
+            (member.addr, member.incarnation) == (addr, incarnation)
+                && (metas == Metas::Any || member.meta == meta)
+        })
+    };
     nodes_of(world, nodes).find_map(|node| {
         let live = node.members().filter(|member| member.state.is_live());
-        let mut wrong = live.filter(|member| {
-            member.state != MemberState::Alive
-                || view.get(member.name.as_bytes()) != Some(&(member.addr, member.incarnation))
-        });
+        let mut wrong = live.filter(|member| member.state != MemberState::Alive || !sees(member));
         let wrong = wrong.next()?;
         let (who, whom, state) = (node.local().name, wrong.name, wrong.state);
-        Some(format!("{who} sees {whom} {state} at {} as {}", wrong.incarnation, wrong.addr))
+        let meta = String::from_utf8_lossy(wrong.meta);
+        let as_what = format!("at {} as {} with {meta:?}", wrong.incarnation, wrong.addr);
+        Some(format!("{who} sees {whom} {state} {as_what}"))
     })
 }
 
