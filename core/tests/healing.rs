@@ -6,7 +6,7 @@ mod util;
 
 use std::time::Duration;
 
-use rumormill::{Channel, Config, Fact, MemberState, Node, Stagger};
+use rumormill::{Channel, Config, Fact, MemberState, Mode, Node, Stagger};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -201,25 +201,29 @@ fn a_death_that_was_told_while_a_node_slept_is_a_suspicion_until_something_fresh
 }
 
 /// Hundreds of members are news at the same time, here by their goodbyes, so that nobody gossips with
-/// them: rumours get half of every datagram.
+/// them: rumours get half of every datagram, and what needs a whole one gets every other.
 #[test]
 fn news_of_members_does_not_starve_rumours() {
     const SIZE: usize = 4;
-    let mut cluster = Cluster::joined(SIZE, &Config::lan());
-    cluster.run_for(30 * SECOND);
-    for stranger in 100..700 {
-        let alive = util::alive_message(stranger, addr(stranger), 1);
-        let goodbye = util::accusation(util::Accuse::Dead, stranger, stranger, 1);
-        for message in [alive, goodbye] {
-            cluster.act(0, |node, now| node.handle_packet(now, addr(1), &message)).unwrap();
+    for len in [600, 1_200] {
+        let config = Config { rumor_mode: Mode::Classic, ..Config::lan() };
+        let mut cluster = Cluster::joined(SIZE, &config);
+        cluster.run_for(30 * SECOND);
+        for stranger in 100..700 {
+            let alive = util::alive_message(stranger, addr(stranger), 1);
+            let goodbye = util::accusation(util::Accuse::Dead, stranger, stranger, 1);
+            for message in [alive, goodbye] {
+                cluster.act(0, |node, now| node.handle_packet(now, addr(1), &message)).unwrap();
+            }
         }
-    }
-    cluster.act(0, |node, now| node.broadcast(now, Channel(1), &[7; 600])).unwrap();
-    assert!(cluster.node(0).updates_waiting() > 500);
-    cluster.run_for(SECOND);
-    assert!(cluster.node(0).updates_waiting() > 300, "there is still much to tell");
-    for index in 1..SIZE {
-        let told = cluster.facts(index);
-        assert!(told.iter().any(|fact| matches!(fact, Fact::Rumor { .. })), "node {index}");
+        cluster.act(0, |node, now| node.broadcast(now, Channel(1), &vec![7; len])).unwrap();
+        assert!(cluster.node(0).updates_waiting() > 500);
+        cluster.run_for(SECOND);
+        assert!(cluster.node(0).updates_waiting() > 300, "there is still much to tell");
+        for index in 1..SIZE {
+            let told = cluster.facts(index);
+            let is_told = told.iter().any(|fact| matches!(fact, Fact::Rumor { .. }));
+            assert!(is_told, "node {index}, {len} bytes");
+        }
     }
 }

@@ -21,6 +21,8 @@ pub enum Part {
     Scenario,
     /// What users do in it, and when.
     Workload,
+    /// What else they do, and when.
+    Errands,
     /// Faults of single datagrams and streams.
     LinkFaults,
     /// The faults of one class, by its number: when, and to whom.
@@ -37,6 +39,7 @@ impl Part {
             Self::Scenario => 2,
             Self::Workload => 3,
             Self::LinkFaults => 4,
+            Self::Errands => 5,
             Self::Fault(class) => 256 | u64::from(class),
             Self::Process(index, boot) => (u64::from(index) + 1) << 32 | u64::from(boot),
         }

@@ -7,8 +7,8 @@
 //! | [`Rule::TwoStatements`] | one incarnation of a member has one address and one meta, unless links change bytes and nothing notices |
 //! | [`Rule::Resurrected`] | who is dead or left comes back with a higher incarnation only, unless forgotten or moved |
 //! | [`Rule::DatagramTooLong`] | no datagram exceeds the limit |
-//! | [`Rule::OverLimit`] | no table, queue or list exceeds its limit |
-//! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them |
+//! | [`Rule::OverLimit`] | nothing that a node tells the size of exceeds its limit: members, updates, rumours and their payloads, events, seeds, streams and their buffers, keys, proxies, health |
+//! | [`Rule::Unaccounted`] | datagrams and events are counted, each of them, and so are the rumours, questions and messages that a member's datagram brings |
 //! | [`Rule::RumorTwice`] | no rumour is told twice to one life of a process while it is remembered |
 //! | [`Rule::OverBudget`] | no rumour is repeated more often than its budget allows |
 //! | [`Rule::SentBack`] | no rumour is forwarded to whom it came from |
@@ -25,24 +25,26 @@
 //! | [`Rule::Harried`] | nobody refutes more than once in a gossip interval |
 //! | [`Rule::Garbled`] | applications get what applications told, unless links change bytes and nothing notices |
 
+mod carried;
 mod forged;
 mod nonces;
 mod silence;
 
 use core::fmt;
 use core::hash::Hasher as _;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rumormill::{
-    Cause, Event, Fact, Incarnation, Instant, Member, MemberState, Mode, Node, NodeName, SEEDS_MAX,
-    ShortId,
+    Cause, Delivery, Event, Fact, Incarnation, Instant, KEYS_MAX, Member, MemberState, Mode, Node,
+    NodeName, SEEDS_MAX, ShortId,
 };
 use siphasher::sip::SipHasher13;
 use thiserror::Error;
 
 use crate::world::{ProcessId, Watch};
+use carried::{Books, Carried, Load, Told};
 use forged::Owners;
 use nonces::Nonces;
 use silence::told_after_goodbye;
@@ -166,6 +168,11 @@ struct Observed {
     refuted_at: Option<Instant>,
     most_live: usize,
     turns: usize,
+    told: Told,
+    /// At the end of the last turn.
+    books: Books,
+    /// What came in this turn, if it is known.
+    load: Option<Load>,
 }
 
 /// What was stated under one incarnation.
@@ -185,6 +192,9 @@ pub struct Checker {
     excused: BTreeSet<NodeName>,
     /// Which cluster a name belongs to, if there is more than one.
     clusters: BTreeMap<NodeName, u8>,
+    /// Where those of the other cluster are, and how often they called.
+    apart: BTreeSet<IpAddr>,
+    crossed: u64,
     victims: BTreeSet<SocketAddr>,
     owners: Owners,
     /// Whether statements may change on the way without anybody noticing.
@@ -193,6 +203,7 @@ pub struct Checker {
     healthy: Option<BTreeSet<NodeName>>,
     leaving: BTreeSet<NodeName>,
     nonces: Nonces,
+    carried: Carried,
     captured: VecDeque<(SocketAddr, Box<[u8]>)>,
     traffic: u64,
     captures: bool,
@@ -220,6 +231,23 @@ impl Checker {
     /// This name belongs to this cluster, and must not be seen from another.
     pub fn belongs(&mut self, name: NodeName, cluster: u8) {
         self.clusters.insert(name, cluster);
+    }
+
+    /// The members of another cluster than the first live at this address.
+    pub fn lives_apart(&mut self, ip: IpAddr) {
+        self.apart.insert(ip);
+    }
+
+    /// How many calls came to the first cluster from another one.
+    #[must_use]
+    pub const fn crossed(&self) -> u64 {
+        self.crossed
+    }
+
+    fn cross(&mut self, from: SocketAddr, node: &Node) {
+        let crosses =
+            self.apart.contains(&from.ip()) && !self.apart.contains(&node.local().addr.ip());
+        self.crossed += u64::from(crosses);
     }
 
     /// Nobody may send anything there.
@@ -369,6 +397,13 @@ impl Checker {
         let params = node.params();
         let members = node.members().count();
         let limits = [
+            ("bytes of rumours", node.rumor_bytes_waiting(), 2 * params.rumor_queue_bytes_max),
+            ("bytes of payloads", node.payload_bytes_kept(), params.payload_cache_bytes_max),
+            ("remembered rumours", node.rumors_remembered(), 2 * params.seen_max),
+            ("bytes of streams", node.stream_bytes(), params.stream_buffers_max),
+            ("streams of its own", node.streams_open(), params.streams_max),
+            ("keys", node.keyring().keys().count(), KEYS_MAX),
+            ("plain members served", node.stands_in_for().count(), members),
             ("members", members, params.members_max),
             ("updates", node.updates_waiting(), members),
             ("seeds", node.seeds_waiting(), SEEDS_MAX),
@@ -398,6 +433,15 @@ impl Checker {
                 let detail = format!("{what}: it counts {counted}, {seen} were seen");
                 self.broken(Rule::Unaccounted, at, id, detail);
             }
+        }
+    }
+
+    fn check_books(&mut self, at: Instant, id: ProcessId, node: &Node) {
+        let observed = self.observed(id);
+        let books = Books::of(node.stats(), observed.told);
+        let (before, load) = (core::mem::replace(&mut observed.books, books), observed.load.take());
+        if let Some(detail) = books.lacks(&before, load, &node.params().label) {
+            self.broken(Rule::Unaccounted, at, id, detail);
         }
     }
 
@@ -502,7 +546,9 @@ impl Watch for Checker {
     }
 
     fn sent(&mut self, at: Instant, id: ProcessId, node: &Node, to: SocketAddr, bytes: &[u8]) {
+        self.carried.sent(node, bytes);
         let observed = self.observed(id);
+        observed.told.acks += u64::from(node.last_datagram().cause == Cause::Ack);
         observed.sent.0 += 1;
         observed.sent.1 += bytes.len() as u64;
         let max = node.params().packet_size_max();
@@ -529,7 +575,9 @@ impl Watch for Checker {
     }
 
     fn received(&mut self, _: Instant, id: ProcessId, from: SocketAddr, bytes: &[u8]) {
+        let load = self.carried.load(bytes);
         let observed = self.observed(id);
+        observed.load = load;
         observed.received.0 += 1;
         observed.received.1 += bytes.len() as u64;
         self.traffic += 1;
@@ -539,6 +587,10 @@ impl Watch for Checker {
             }
             self.captured.push_back((from, bytes.into()));
         }
+    }
+
+    fn called(&mut self, _: Instant, _: ProcessId, node: &Node, caller: SocketAddr) {
+        self.cross(caller, node);
     }
 
     fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {
@@ -566,7 +618,11 @@ impl Watch for Checker {
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
+            Fact::Message { delivery: Delivery::BestEffort, .. } => {
+                self.observed(id).told.messages += 1;
+            }
             Fact::Rumor { id: rumor, from, .. } => {
+                self.observed(id).told.rumors += 1;
                 self.check_rumor(at, id, node, rumor.short());
                 self.check_sender(at, id, rumor.short(), *from);
             }
@@ -588,6 +644,7 @@ impl Watch for Checker {
             self.check_limits(at, id, node, streams);
         }
         self.check_counters(at, id, node);
+        self.check_books(at, id, node);
     }
 }
 

@@ -5,12 +5,12 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rumormill::wire::message::{Accusation, Alive, Message};
+use rumormill::wire::message::{Accusation, Ack, Alive, Message};
 use rumormill::wire::packet::{Checksum, PacketWriter};
 use rumormill::wire::tags::{Advert, CAPABILITY_ENVELOPE};
 use rumormill::{
-    BootEpoch, Cause, Channel, Config, Event, Fact, Identity, Incarnation, Instant, Mode, Node,
-    NodeName, Output, Params, RumorId,
+    BootEpoch, Cause, Channel, Config, Delivery, Event, Fact, Identity, Incarnation, Instant, Mode,
+    Node, NodeName, Output, Params, RumorId, SeqNo,
 };
 use rumormill_sim::check::{Checker, Rule};
 use rumormill_sim::{ProcessId, Watch};
@@ -120,6 +120,88 @@ fn datagrams_and_events_that_are_not_counted_are_seen() {
         checker.told(Instant::ZERO, first(), &node, &event(number, fact));
         assert_eq!(rule(&checker), breach);
     }
+}
+
+/// What a member tells another arrives, and the other throws it away or not.
+fn handed(prepare: impl Fn(&mut Node), cause: Cause, is_thrown_away: bool) -> Option<Rule> {
+    let (me, peer) = (first(), ProcessId::new(1));
+    let mut checker = Checker::default();
+    let mut sender = observe(&mut checker, peer, &[alive(1, HOME, b"")]);
+    prepare(&mut sender);
+    let (mut buf, mut now) = (vec![0; 1_400], Instant::ZERO);
+    let len = loop {
+        match sender.poll_output(&mut buf) {
+            Output::Send { len, .. } if sender.last_datagram().cause == cause => break len,
+            Output::Timer(_) => {
+                now += Duration::from_millis(10);
+                sender.handle_tick(now);
+            }
+            _ => {}
+        }
+    };
+    checker.sent(now, peer, &sender, member_addr(), &buf[..len]);
+    let identity = Identity {
+        name: name("m"),
+        addr: member_addr(),
+        incarnation: Incarnation(1),
+        boot_epoch: BootEpoch(1),
+    };
+    let params = Params::try_from(Config { rumor_mode: Mode::Classic, ..Config::lan() }).unwrap();
+    let mut node = Node::new(Instant::ZERO, identity, params, [2; 32]);
+    checker.started(now, me, &node);
+    checker.received(now, me, sender.local().addr, &buf[..len]);
+    if is_thrown_away {
+        // As long, and without any consequence.
+        let ack = |payload_len| {
+            let payload = vec![0; payload_len];
+            packet(&Message::Ack(Ack { seq: SeqNo(9), payload: payload[..].into() }))
+        };
+        let nothing = (0..len).map(ack).find(|bytes| bytes.len() == len).unwrap();
+        node.handle_packet(now, sender.local().addr, &nothing).unwrap();
+    } else {
+        node.handle_packet(now, sender.local().addr, &buf[..len]).unwrap();
+    }
+    loop {
+        match node.poll_output(&mut buf) {
+            Output::Send { to, len } => checker.sent(now, me, &node, to, &buf[..len]),
+            Output::Event(event) => checker.told(now, me, &node, &event),
+            Output::Timer(_) => break,
+            _ => {}
+        }
+    }
+    checker.turned(now, me, &node, 0);
+    rule(&checker)
+}
+
+#[test]
+fn what_a_datagram_brings_and_nobody_counts_is_seen() {
+    let say = |node: &mut Node| {
+        node.broadcast(Instant::ZERO, Channel::BARE, &[b'n'; 64]).unwrap();
+    };
+    let send = |node: &mut Node| {
+        let best = Delivery::BestEffort;
+        node.send(Instant::ZERO, &name("m"), Channel::BARE, &[b'n'; 64], best).unwrap();
+    };
+    for cause in [Cause::Tick, Cause::Probe, Cause::Direct] {
+        let prepare = |node: &mut Node| match cause {
+            Cause::Tick => say(node),
+            Cause::Direct => send(node),
+            _ => {}
+        };
+        assert_eq!(handed(prepare, cause, false), None, "{cause:?}");
+        assert_eq!(handed(prepare, cause, true), Some(Rule::Unaccounted), "{cause:?}");
+    }
+}
+
+#[test]
+fn a_rumour_that_is_counted_and_not_told_is_seen() {
+    let mut checker = Checker::default();
+    let mut node = observed(&mut checker, &[]);
+    let bytes = packet(&Message::User(b"news"));
+    checker.received(Instant::ZERO, first(), stranger(), &bytes);
+    node.handle_packet(Instant::ZERO, stranger(), &bytes).unwrap();
+    checker.turned(Instant::ZERO, first(), &node, 0);
+    assert_eq!(rule(&checker), Some(Rule::Unaccounted));
 }
 
 #[test]

@@ -12,9 +12,9 @@ use rumormill_sim::scenario::{Outcome, Scenario};
 /// what a seed draws or of a random stream changes them, and is then named in the message of the
 /// commit that replaces them; anything else that does is a bug.
 const PINNED: [(u64, &str); 3] = [
-    (1, "61a6a10d28f96499d8a897d59ac4efdf"),
-    (12, "686cf36721e310d51b53def4c0f07747"),
-    (16, "36652d31dd88083aeda8437db09803a7"),
+    (1, "4223bbbefa8c7846ea0aa6f0f4df0b13"),
+    (12, "2d0b7eea02bfb1451dab305b5253f051"),
+    (16, "9354442a16e208e22a8427d942c4414f"),
 ];
 
 #[test]
@@ -50,7 +50,7 @@ fn the_lines_of_a_trace_are_the_same_each_time_and_do_not_change_the_run() {
 fn drawn_configurations_differ_and_are_printed_whole() {
     let texts: Vec<String> = (0..50).map(|seed| Scenario::draw(seed).to_string()).collect();
     for (index, text) in texts.iter().enumerate() {
-        assert_eq!(text.lines().count(), 23, "{text}");
+        assert_eq!(text.lines().count(), 24, "{text}");
         assert!(!texts[index + 1..].contains(text));
     }
 }

@@ -363,8 +363,11 @@ impl Node {
         let mut budget = writer.budget();
         if tells_rumors {
             self.stats.rumors_dropped += self.rumors.wake(now, rumor_limit) as u64;
-            // News of members in plenty, as when a large cluster starts, must not starve rumours.
-            budget -= self.rumors.queue.bytes().min(budget / 2);
+            // News of members in plenty, as when a large cluster starts, must not starve rumours; and
+            // half a datagram is not enough for one that takes a whole one.
+            let share = if self.is_rumors_turn() { budget } else { budget / 2 };
+            let queue = &self.rumors.queue;
+            budget -= (queue.bytes() + PART_OVERHEAD * queue.len()).min(share);
         }
         if load != Load::Rumors && !self.updates.is_empty() {
             let (table, limit) = (&self.table, self.update_limit());
@@ -391,6 +394,17 @@ impl Node {
             });
             self.stats.rumors_dropped += unsent;
         }
+        if load == Load::Both && self.datagram.cause == Cause::Tick {
+            let are_left_out = self.datagram.rumors().is_empty() && !self.rumors.queue.is_empty();
+            // Every other datagram at most, or news of members would wait for rumours that this
+            // recipient does not understand.
+            self.rumors_left_out = are_left_out && !self.rumors_left_out;
+        }
+    }
+
+    /// Whether rumours have this datagram to themselves, because the last tick had no room for them.
+    fn is_rumors_turn(&self) -> bool {
+        self.rumors_left_out && self.datagram.cause == Cause::Tick
     }
 }
 

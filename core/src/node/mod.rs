@@ -252,6 +252,8 @@ pub struct Node {
     rumors: Rumors,
     /// When to see to rumours that nobody can be told.
     stranded_at: Option<Instant>,
+    /// Whether the last datagram of a tick had no room for any of those that wait.
+    rumors_left_out: bool,
     overlay: Overlay,
 
     asks: Asks,
@@ -328,6 +330,7 @@ impl Node {
             conflict_told_at: None,
             rumors: Rumors::new(rng_seed, &params),
             stranded_at: None,
+            rumors_left_out: false,
             overlay: Overlay::new(&params),
             asks: Asks::new(rng_seed),
             seeds: Seeds::default(),
@@ -659,6 +662,32 @@ impl Node {
     #[must_use]
     pub fn updates_waiting(&self) -> usize {
         self.updates.len()
+    }
+
+    /// Bytes of the rumours that wait to be sent or rest before they are repeated: at most twice
+    /// [`Config::rumor_queue_bytes_max`](crate::Config::rumor_queue_bytes_max).
+    #[must_use]
+    pub fn rumor_bytes_waiting(&self) -> usize {
+        self.rumors.bytes_waiting()
+    }
+
+    /// Bytes of the payloads that are kept for whoever asks for them.
+    #[must_use]
+    pub fn payload_bytes_kept(&self) -> usize {
+        self.rumors.bytes_kept()
+    }
+
+    /// How many rumours are remembered, so that they are not told twice: at most twice
+    /// [`Config::seen_max`](crate::Config::seen_max).
+    #[must_use]
+    pub fn rumors_remembered(&self) -> usize {
+        self.rumors.remembered()
+    }
+
+    /// Bytes in the buffers of all streams.
+    #[must_use]
+    pub fn stream_bytes(&self) -> usize {
+        self.streams.buffered()
     }
 
     /// How many events wait to be polled, [`Fact::Resync`] apart.

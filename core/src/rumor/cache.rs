@@ -20,6 +20,10 @@ impl PayloadCache {
         Self { rumors: BTreeMap::new(), order: VecDeque::new(), bytes: 0, bytes_max, keep }
     }
 
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn get(&self, key: RumorKey) -> Option<&Arc<Rumor>> {
         self.rumors.get(&key)
     }

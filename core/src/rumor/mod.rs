@@ -336,6 +336,21 @@ impl Rumors {
         self.cache.insert(now, rumor);
     }
 
+    /// Bytes of what waits for a tick, resting or not.
+    pub(crate) fn bytes_waiting(&self) -> usize {
+        self.queue.bytes() + self.resting_bytes
+    }
+
+    /// Bytes of the payloads in the cache.
+    pub(crate) const fn bytes_kept(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// How many ids are known.
+    pub(crate) fn remembered(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Queues a rumour for the tick. Returns how many others were dropped for it.
     pub(crate) fn enqueue(&mut self, rumor: Arc<Rumor>, transmits: u32) -> usize {
         self.queue.insert(rumor.topic, rumor.message_len(), rumor, transmits)

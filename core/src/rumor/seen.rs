@@ -57,6 +57,10 @@ impl SeenCache {
         })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     pub(super) fn contains(&self, key: RumorKey) -> bool {
         self.find(key.short(), |other| other == key)
     }

@@ -16,9 +16,9 @@ const EVENTS_MAX: usize = 14;
 /// Less is refused.
 const BUFFERS_MIN: usize = 4_096;
 /// What a member takes at most in a list of all members; a test measures it.
-const MEMBER_BYTES: usize = 125;
+const MEMBER_BYTES: usize = 160;
 /// What else an exchange of state takes, broadcasts included.
-const EXCHANGE_BYTES: usize = 1_500;
+const EXCHANGE_BYTES: usize = 2_000;
 
 /// The limits that a seed draws low; `None` is as usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,7 @@ mod tests {
     use rumormill::wire::msgpack::Blob;
     use rumormill::{BootEpoch, Identity, Incarnation, Instant};
 
+    use crate::scenario::listener::tags;
     use crate::scenario::numbered;
 
     #[test]
@@ -105,7 +106,8 @@ mod tests {
             incarnation,
             boot_epoch: BootEpoch(u32::MAX),
         };
-        let node = Node::new(Instant::ZERO, identity, spawn.params, [1; 32]);
+        let mut node = Node::new(Instant::ZERO, identity, spawn.params, [1; 32]);
+        node.set_meta(Instant::ZERO, &tags(u64::MAX)).unwrap();
         let local = node.local();
         let port = local.addr.port();
         let alive = Alive {

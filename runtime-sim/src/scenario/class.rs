@@ -96,10 +96,6 @@ classes! {
     SmallBuffers = "small-buffers",
 }
 
-/// Kinds that the core does not resist yet: none. They are drawn only when asked for, so that a new
-/// kind may be here before the core's answer to it.
-pub const NOT_RESISTED: &[Class] = &[];
-
 /// A text that names no [`Class`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{given}` is no kind of fault; there are {}", names(Class::ALL))]
@@ -164,17 +160,16 @@ impl Classes {
     /// None.
     pub const NONE: Self = Self(0);
 
-    /// Those that a seed draws; of those that are not resisted yet, only what is `dared`.
+    /// Those that a seed draws.
     #[must_use]
-    pub fn draw(seed: u64, dared: Self) -> Self {
+    pub fn draw(seed: u64) -> Self {
         let mut drawn = Self::NONE;
         // Some seeds have no fault at all: quiet clusters must be well too.
         if Chance::child(seed, Part::Fault(u8::MAX)).happens(Ratio::percent(4)) {
             return drawn;
         }
         for &class in Class::ALL {
-            let may = !NOT_RESISTED.contains(&class) || dared.has(class);
-            if may && class.chance(seed).happens(class.likelihood()) {
+            if class.chance(seed).happens(class.likelihood()) {
                 drawn.insert(class);
             }
         }
@@ -184,6 +179,15 @@ impl Classes {
     /// Adds one.
     pub const fn insert(&mut self, class: Class) {
         self.0 |= 1 << class.index();
+    }
+
+    /// Adds one, or takes it away.
+    pub const fn set(&mut self, class: Class, is_among: bool) {
+        if is_among {
+            self.insert(class);
+        } else {
+            self.0 &= !(1 << class.index());
+        }
     }
 
     /// Whether it is among them.
@@ -261,19 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_drawn_by_some_seeds_and_what_is_not_resisted_only_if_dared() {
-        let all: Classes = Class::ALL.iter().copied().collect();
-        let drawn =
-            |dared| -> Vec<Classes> { (0..400).map(|seed| Classes::draw(seed, dared)).collect() };
-        let (timid, bold) = (drawn(Classes::NONE), drawn(all));
+    fn every_class_is_drawn_by_some_seeds_and_some_seeds_draw_none() {
+        let drawn: Vec<_> = (0..400).map(Classes::draw).collect();
         for &class in Class::ALL {
-            let times = |draws: &[Classes]| draws.iter().filter(|drawn| drawn.has(class)).count();
-            assert!((20..300).contains(&times(&bold)), "{class}");
-            assert_eq!(times(&timid) == 0, NOT_RESISTED.contains(&class), "{class}");
+            let times = drawn.iter().filter(|drawn| drawn.has(class)).count();
+            assert!((20..300).contains(&times), "{class}: {times}");
         }
-        assert!(timid.contains(&Classes::NONE));
-        for (timid, bold) in timid.iter().zip(bold) {
-            assert_eq!(bold.without(NOT_RESISTED.iter().copied().collect()), *timid);
-        }
+        assert!(drawn.contains(&Classes::NONE));
     }
 }

@@ -47,6 +47,26 @@ pub(super) fn message(number: u64) -> [u8; 16] {
     message
 }
 
+/// A broadcast of `len` bytes, at least those of a [`message`].
+pub(super) fn long_message(number: u64, len: usize) -> Vec<u8> {
+    let head = message(number);
+    let filler = (head.len()..len).map(|index| filler(number, index));
+    head.into_iter().chain(filler).collect()
+}
+
+fn filler(number: u64, index: usize) -> u8 {
+    let [.., low] = number.to_be_bytes();
+    let [.., place] = index.to_be_bytes();
+    low.wrapping_mul(7) ^ place
+}
+
+/// What others see about a node, in the form in which its own tag finds a place beside it.
+pub(super) fn tags(seed: u64) -> Vec<u8> {
+    let value = format!("{seed:016x}");
+    let head = [0xff, 0x81, 0xa1, b'v', 0xa0 | 16];
+    head.into_iter().chain(value.into_bytes()).collect()
+}
+
 fn seal(number: u64) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(1, 2);
     hasher.write_u64(number.to_be());
@@ -64,6 +84,17 @@ impl Listener {
         self.turns.is_multiple_of(members.div_ceil(NODES_DRAWN_MAX))
     }
 
+    /// One message, of whatever length.
+    pub(super) fn hear_one(&mut self, bytes: &[u8]) {
+        let number = bytes.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+        if bytes == long_message(number, bytes.len()) {
+            self.is_changed |= self.heard.insert(number);
+        } else {
+            self.garbled += 1;
+        }
+    }
+
+    /// All messages that somebody knows, without what is behind their heads.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         let (messages, rest) = bytes.as_chunks::<16>();
         self.garbled += u64::from(!rest.is_empty());
@@ -81,7 +112,7 @@ impl Listener {
 impl App for Listener {
     fn on_event(&mut self, _: &mut Ctl<'_>, event: Event) {
         match event.fact {
-            Fact::Rumor { payload, .. } => self.hear(&payload),
+            Fact::Rumor { payload, .. } | Fact::Message { payload, .. } => self.hear_one(&payload),
             Fact::PeerState { channel: CHANNEL, bytes, .. } => self.hear(&bytes),
             _ => {}
         }
@@ -133,6 +164,19 @@ mod tests {
         bytes.push(9);
         listener.hear(&bytes);
         assert_eq!((listener.heard, listener.garbled), (BTreeSet::from([1]), 2));
+    }
+
+    #[test]
+    fn a_long_message_is_heard_whole_or_not() {
+        let mut listener = Listener::default();
+        for len in [16, 17, 5_000] {
+            let mut bytes = long_message(9, len);
+            listener.hear_one(&bytes);
+            bytes[len - 1] ^= 1;
+            listener.hear_one(&bytes);
+        }
+        listener.hear_one(b"short");
+        assert_eq!((listener.heard, listener.garbled), (BTreeSet::from([9]), 4));
     }
 
     #[test]

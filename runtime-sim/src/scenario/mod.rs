@@ -16,6 +16,7 @@
 //! | `mod` | what a seed decides |
 //! | `class` | the kinds of faults |
 //! | `plan` | what happens when |
+//! | `holds` | faults that overlap |
 //! | `play` | the two phases |
 //! | `listener` | the application of every process |
 //! | `adversary` | somebody who forges |
@@ -24,6 +25,7 @@
 mod adversary;
 mod caps;
 mod class;
+mod holds;
 mod listener;
 mod plan;
 mod play;
@@ -42,7 +44,7 @@ use crate::trace::{Hash, Tracer};
 use crate::world::{Spawn, WorldStats};
 
 use caps::Caps;
-pub use class::{Class, Classes, Fired, NOT_RESISTED, UnknownClass};
+pub use class::{Class, Classes, Fired, UnknownClass};
 
 /// Most nodes that a seed draws.
 pub const NODES_DRAWN_MAX: usize = 64;
@@ -54,6 +56,8 @@ pub const CRASHES_MAX: u64 = 1_000;
 /// Most broadcasts that may be asked for: whoever has heard them tells all of them in each of its
 /// push/pulls.
 pub const BROADCASTS_MAX: u64 = 1_000;
+/// What users do beside short broadcasts is done less often than this.
+const ERRANDS_MAX: u64 = 30;
 /// Groups of nodes, if there are any.
 const GROUPS: usize = 4;
 /// How often a node that is cut off is probed, asked or met before the bound runs out.
@@ -86,6 +90,9 @@ pub struct Scenario {
     pub crashes: u64,
     /// How many broadcasts start in it.
     pub broadcasts: u64,
+    /// How often users do something else in it: change what others see of a node, tell something
+    /// long, or something that replaces what they told before, or tell it to one node alone.
+    pub errands: u64,
     /// What goes wrong in it.
     pub faults: Classes,
     /// What datagrams and streams are wrapped in.
@@ -108,16 +115,9 @@ pub struct Guard {
 }
 
 impl Scenario {
-    /// The configuration that a seed draws, with faults that the core resists.
+    /// The configuration that a seed draws.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        Self::draw_daring(seed, Classes::NONE)
-    }
-
-    /// The configuration that a seed draws, which may have these faults that the core does not
-    /// resist yet.
-    #[must_use]
-    pub fn draw_daring(seed: u64, dared: Classes) -> Self {
         let mut chance = Chance::child(seed, Part::Scenario);
         // Clusters of a few are cases of their own, and large ones take long.
         let size_max = *chance.pick(&[4, 16, NODES_DRAWN_MAX]);
@@ -141,8 +141,9 @@ impl Scenario {
             is_encrypted: chance.below(3) == 0,
             is_compressed: chance.below(4) == 0,
         };
-        let faults = Classes::draw(seed, dared);
+        let faults = Classes::draw(seed);
         let operators = chance.below(2) == 0 || faults.has(Class::Move);
+        let errands = chance.below(ERRANDS_MAX);
         Self {
             seed,
             nodes,
@@ -153,6 +154,7 @@ impl Scenario {
             faults_for,
             crashes,
             broadcasts,
+            errands,
             faults,
             guard,
             operators,
@@ -374,6 +376,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "faults for  = {:?}", self.faults_for)?;
         writeln!(f, "crashes     = {}", self.crashes)?;
         writeln!(f, "broadcasts  = {}", self.broadcasts)?;
+        writeln!(f, "errands     = {}", self.errands)?;
         writeln!(f, "limits      = {}", Caps::of(self))?;
         writeln!(f, "operators   = {}", self.operators)
     }
@@ -430,6 +433,18 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// What does not hold, without when, where and how much.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        match self {
+            Self::Broken(breach) => breach.rule.to_string(),
+            Self::MembersApart { .. } => "members apart".to_owned(),
+            Self::KnowledgeApart { .. } => "knowledge apart".to_owned(),
+            Self::GossipSilent { what, .. } => format!("by gossip alone: {what}"),
+            Self::GoodbyeUnheard { .. } => "a goodbye unheard".to_owned(),
+        }
+    }
+
     /// Whether something happened that never may, rather than something not that should.
     #[must_use]
     pub const fn is_breach(&self) -> bool {

@@ -4,8 +4,11 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use rumormill::Delivery;
+
 use super::Scenario;
 use super::class::Class;
+use super::holds::Turn;
 use crate::chance::{Chance, Part};
 use crate::world::{Bandwidth, Link};
 
@@ -15,23 +18,43 @@ const SECOND: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(6);
 /// Links that a swizzle stops at most.
 const SWIZZLED_MAX: usize = 24;
+/// Bytes of the shortest payload that no datagram holds.
+const LONG: usize = 2_000;
+/// Payloads near the limit of a datagram lack fewer bytes than this.
+const NEARLY: usize = 200;
+/// Different keys that broadcasts have.
+const KEYS: u64 = 3;
 
 /// Something that is done to the cluster, or by its users. Processes are given by their index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     Broadcast(usize),
+    /// A broadcast of some size, which replaces those before it with the same key, if it has one.
+    Tell(usize, Size, Option<u64>),
+    Send(usize, usize, Delivery, Size),
+    /// What the others see about a process changes: the seed of its tags.
+    Meta(usize, u64),
     Crash(usize),
     Restart(usize),
     RestartAt(usize, SocketAddr),
     Leave(usize),
     Pause(usize),
     Resume(usize),
-    /// Lag of these processes from now on; none ends it.
-    Lag(Vec<usize>, Duration),
-    Links(Vec<(usize, usize)>, Link),
-    Bandwidth(usize, Option<Bandwidth>),
+    Lag(Vec<usize>, Duration, Turn),
+    /// How these links are closed.
+    Links(Vec<(usize, usize)>, Link, Turn),
+    Bandwidth(usize, Bandwidth, Turn),
     /// Forged things, drawn from a seed of their own.
     Attack(u64),
+}
+
+/// How long a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Short of the most that a datagram holds by so many bytes, or not quite.
+    Datagram(usize),
+    /// Long enough for a stream, where the mode takes such.
+    Bytes(usize),
 }
 
 /// A deed with its time since the beginning and the kind of fault that it belongs to.
@@ -51,6 +74,7 @@ struct Plan<'a> {
 pub(super) fn plan(scenario: &Scenario) -> Vec<Planned> {
     let mut plan = Plan { scenario, planned: Vec::new() };
     plan.broadcasts();
+    plan.errands();
     for class in scenario.faults.iter() {
         plan.class(class);
     }
@@ -65,6 +89,28 @@ impl Plan<'_> {
         for _ in 0..self.scenario.broadcasts {
             let (at, teller) = (self.moment(&mut chance), self.somebody(&mut chance));
             self.planned.push(Planned { at, class: None, deed: Deed::Broadcast(teller) });
+        }
+    }
+
+    /// What users do beside short broadcasts.
+    fn errands(&mut self) {
+        let mut chance = Chance::child(self.scenario.seed, Part::Errands);
+        for _ in 0..self.scenario.errands {
+            let (at, who) = (self.moment(&mut chance), self.somebody(&mut chance));
+            let size = match chance.below(3) {
+                0 => Size::Bytes(LONG + chance.index_below(3 * LONG)),
+                _ => Size::Datagram(chance.index_below(NEARLY)),
+            };
+            let deed = match chance.below(4) {
+                0 => Deed::Meta(who, chance.below(u64::MAX)),
+                1 => Deed::Tell(who, size, None),
+                2 => Deed::Tell(who, size, Some(chance.below(KEYS))),
+                _ => {
+                    let kinds = [Delivery::BestEffort, Delivery::Reliable];
+                    Deed::Send(who, self.somebody(&mut chance), *chance.pick(&kinds), size)
+                }
+            };
+            self.planned.push(Planned { at, class: None, deed });
         }
     }
 
@@ -149,7 +195,8 @@ impl Plan<'_> {
         let [high, low] = u16::try_from(victim).unwrap_or(u16::MAX).to_be_bytes();
         let again = u8::try_from(100 + chance.below(150)).unwrap_or(u8::MAX);
         let addr = SocketAddr::from(([10, again, high, low], 7_946));
-        self.push(at, class, Deed::Crash(victim));
+        // It has moved when it is back.
+        self.planned.push(Planned { at, class: None, deed: Deed::Crash(victim) });
         self.push(at + chance.below_duration(10 * SECOND), class, Deed::RestartAt(victim, addr));
     }
 
@@ -157,7 +204,7 @@ impl Plan<'_> {
         let (at, leaver) = (self.moment(chance), self.somebody(chance));
         let away = LINGER + chance.below_duration(10 * SECOND);
         self.push(at, class, Deed::Leave(leaver));
-        self.push(at + LINGER, class, Deed::Crash(leaver));
+        self.planned.push(Planned { at: at + LINGER, class: None, deed: Deed::Crash(leaver) });
         self.push(at + away, class, Deed::Restart(leaver));
     }
 
@@ -171,13 +218,13 @@ impl Plan<'_> {
         let (at, victims) = (self.moment(chance), self.some_of_them(chance));
         let lag = chance.between(50 * MS, 2 * SECOND);
         let end = at + chance.between(SECOND, 10 * SECOND);
-        self.push(at, class, Deed::Lag(victims.clone(), lag));
-        self.push(end, class, Deed::Lag(victims, Duration::ZERO));
+        self.push(at, class, Deed::Lag(victims.clone(), lag, Turn::Begins));
+        self.push(end, class, Deed::Lag(victims, lag, Turn::Ends));
     }
 
     fn closed(&mut self, class: Class, links: Vec<(usize, usize)>, at: Duration, end: Duration) {
-        self.push(at, class, Deed::Links(links.clone(), Link::Cut));
-        self.push(end, class, Deed::Links(links, Link::Open));
+        self.push(at, class, Deed::Links(links.clone(), Link::Cut, Turn::Begins));
+        self.push(end, class, Deed::Links(links, Link::Cut, Turn::Ends));
     }
 
     /// One link, or all that lead to somebody, or all that lead away.
@@ -221,8 +268,8 @@ impl Plan<'_> {
         for link in links {
             let stop = at + chance.below_duration(stopped - at);
             let resume = stopped + chance.below_duration(8 * SECOND);
-            self.push(stop, class, Deed::Links(vec![link], Link::Clogged));
-            self.push(resume, class, Deed::Links(vec![link], Link::Open));
+            self.push(stop, class, Deed::Links(vec![link], Link::Clogged, Turn::Begins));
+            self.push(resume, class, Deed::Links(vec![link], Link::Clogged, Turn::Ends));
         }
     }
 
@@ -233,8 +280,8 @@ impl Plan<'_> {
             queue_bytes_max: 5_000 + chance.below(60_000),
         };
         let end = at + chance.between(2 * SECOND, 20 * SECOND);
-        self.push(at, class, Deed::Bandwidth(victim, Some(bandwidth)));
-        self.push(end, class, Deed::Bandwidth(victim, None));
+        self.push(at, class, Deed::Bandwidth(victim, bandwidth, Turn::Begins));
+        self.push(end, class, Deed::Bandwidth(victim, bandwidth, Turn::Ends));
     }
 
     fn attack(&mut self, class: Class, chance: &mut Chance) {

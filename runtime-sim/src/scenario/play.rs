@@ -4,13 +4,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use rumormill::{Channel, Incarnation, Instant, MemberState, Node, Params};
+use rumormill::{Channel, Delivery, Incarnation, Instant, Member, MemberState, Node, Params};
 
 use super::adversary::{Stage, VICTIM, Volley};
 use super::caps;
 use super::class::{Class, Fired};
-use super::listener::{CHANNEL, Disk, Listener, message};
-use super::plan::{Deed, Planned, plan};
+use super::holds::{Holds, Turn};
+use super::listener::{CHANNEL, Disk, Listener, long_message, message, tags};
+use super::plan::{Deed, Planned, Size, plan};
 use super::{Outcome, Scenario, Violation, numbered};
 use crate::chance::Chance;
 use crate::check::{Breach, Checker, Rule};
@@ -39,6 +40,8 @@ const FOREIGN_LABEL: &str = "green";
 /// Most that a clock is ahead of the one that is furthest behind, and runs fast or slow.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 const DRIFT_PPM_MAX: u64 = 20_000;
+/// A clock that gained or lost less than this in a life did no harm.
+const NOTICED_DRIFT: Duration = Duration::from_millis(10);
 
 pub(super) fn run(scenario: &Scenario, tracer: Tracer) -> (Result<Outcome, Violation>, Tracer) {
     let mut play = Play::new(scenario, tracer);
@@ -54,7 +57,10 @@ struct Play<'a> {
     /// What is left of the applications of processes that are down.
     left: BTreeMap<ProcessId, Listener>,
     fired: Fired,
+    holds: Holds,
     still_since: BTreeMap<ProcessId, Instant>,
+    /// When those that run were started, by the world's clock and by their own.
+    lives: BTreeMap<ProcessId, [Instant; 2]>,
     healed_after: Duration,
     delivered_after: Duration,
 }
@@ -66,8 +72,15 @@ enum Exchanges {
     Off,
 }
 
-/// What everybody should see: name, address and incarnation of everybody.
-type View<'a> = BTreeMap<&'a [u8], (SocketAddr, Incarnation)>;
+/// Whether all must see the same meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metas {
+    Equal,
+    Any,
+}
+
+/// What everybody should see: name, address, incarnation and meta of everybody.
+type View<'a> = BTreeMap<&'a [u8], (SocketAddr, Incarnation, &'a [u8])>;
 
 impl<'a> Play<'a> {
     fn new(scenario: &'a Scenario, tracer: Tracer) -> Self {
@@ -87,7 +100,9 @@ impl<'a> Play<'a> {
             told: 0,
             left: BTreeMap::new(),
             fired: Fired::default(),
+            holds: Holds::default(),
             still_since: BTreeMap::new(),
+            lives: BTreeMap::new(),
             healed_after: Duration::ZERO,
             delivered_after: Duration::ZERO,
         };
@@ -95,6 +110,7 @@ impl<'a> Play<'a> {
             let clock = play.drawn_clock();
             let spawn = Spawn { params: params(scenario, index), clock, ..numbered(index) };
             let id = play.world.spawn(spawn, play.fresh_app());
+            play.lives.insert(id, [play.world.now(), play.world.local_now(id)]);
             play.join(id);
         }
         if scenario.faults.has(Class::Crosstalk) {
@@ -126,7 +142,6 @@ impl<'a> Play<'a> {
         if !self.scenario.faults.has(Class::Clock) {
             return Clock::default();
         }
-        self.fired.add(Class::Clock, 1);
         let drift = i32::try_from(self.clocks.below(2 * DRIFT_PPM_MAX)).unwrap_or_default();
         let half = i32::try_from(DRIFT_PPM_MAX).unwrap_or_default();
         Clock::new(self.clocks.below_duration(AHEAD_MAX), drift - half)
@@ -157,11 +172,11 @@ impl<'a> Play<'a> {
         for index in first..first + FOREIGNERS {
             let spawn = Spawn::numbered(index, params.clone());
             self.world.watch_mut().belongs(spawn.name.clone(), 1);
+            self.world.watch_mut().lives_apart(spawn.addr.ip());
             let id = self.world.spawn(spawn, self.fresh_app());
             let seeds = [first, index - first, 0].map(|seed| numbered(seed).addr);
             self.world.act(id, |ctl, _| ctl.act(|node, now| node.join(now, &seeds)));
         }
-        self.fired.add(Class::Crosstalk, FOREIGNERS as u64);
     }
 
     // ── The first phase ─────────────────────────────────────────────────────────────────────────
@@ -188,10 +203,11 @@ impl<'a> Play<'a> {
             return Ok(());
         }
         // What waits in a clogged link would be a minute old when it arrives: no network keeps it so long.
-        self.world.open_links();
+        self.open_links();
         let nodes = self.scenario.nodes;
         let across = (0..nodes / 2).flat_map(|a| (nodes / 2..nodes).map(move |b| [(a, b), (b, a)]));
-        let cuts = self.perform(None, Deed::Links(across.flatten().collect(), Link::Cut));
+        let across: Vec<_> = across.flatten().collect();
+        let cuts = self.close(&across, Link::Cut, Turn::Begins);
         self.fired.add(Class::Partition, cuts);
         self.run_to(self.world.now() + ESTRANGED_FOR)
     }
@@ -214,24 +230,30 @@ impl<'a> Play<'a> {
     fn perform(&mut self, class: Option<Class>, deed: Deed) -> u64 {
         match deed {
             Deed::Broadcast(teller) => self.broadcast(ProcessId::new(teller)),
+            Deed::Tell(teller, size, key) => self.tell(ProcessId::new(teller), size, key),
+            Deed::Send(from, to, delivery, size) => {
+                self.send(ProcessId::new(from), ProcessId::new(to), delivery, size);
+            }
+            Deed::Meta(who, seed) => self.change(ProcessId::new(who), seed),
             Deed::Crash(victim) => return self.crash(ProcessId::new(victim)),
-            Deed::Restart(victim) => self.restart(ProcessId::new(victim), None),
-            Deed::RestartAt(victim, addr) => self.restart(ProcessId::new(victim), Some(addr)),
+            Deed::Restart(victim) => {
+                self.restart(ProcessId::new(victim), None);
+            }
+            Deed::RestartAt(victim, addr) => {
+                return self.restart(ProcessId::new(victim), Some(addr));
+            }
             Deed::Leave(leaver) => return self.leave(ProcessId::new(leaver)),
             Deed::Pause(victim) => return self.pause(ProcessId::new(victim)),
             Deed::Resume(victim) => self.resume(ProcessId::new(victim)),
-            Deed::Lag(victims, lag) => {
+            Deed::Lag(victims, lag, turn) => {
                 for victim in victims {
+                    let lag = self.holds.lag(victim, lag, turn);
                     self.world.set_lag(ProcessId::new(victim), lag);
                 }
             }
-            Deed::Links(links, state) => {
-                for &(from, to) in &links {
-                    self.world.set_link(ProcessId::new(from), ProcessId::new(to), state);
-                }
-                return if state == Link::Open { 0 } else { links.len() as u64 };
-            }
-            Deed::Bandwidth(victim, bandwidth) => {
+            Deed::Links(links, closed, turn) => return self.close(&links, closed, turn),
+            Deed::Bandwidth(victim, bandwidth, turn) => {
+                let bandwidth = self.holds.bandwidth(victim, bandwidth, turn);
                 self.world.set_bandwidth(ProcessId::new(victim), bandwidth);
             }
             Deed::Attack(seed) => {
@@ -241,6 +263,21 @@ impl<'a> Play<'a> {
             }
         }
         0
+    }
+
+    /// Closes links, or has them opened unless something else holds them; how many were closed.
+    fn close(&mut self, links: &[(usize, usize)], closed: Link, turn: Turn) -> u64 {
+        for &(from, to) in links {
+            let state = self.holds.link((from, to), closed, turn);
+            self.world.set_link(ProcessId::new(from), ProcessId::new(to), state);
+        }
+        if turn == Turn::Begins { links.len() as u64 } else { 0 }
+    }
+
+    /// Opens all links, whatever held them.
+    fn open_links(&mut self) {
+        self.holds = Holds::default();
+        self.world.open_links();
     }
 
     /// Whether a process runs and is not paused: users can only talk to such a one.
@@ -255,13 +292,62 @@ impl<'a> Play<'a> {
         }
         self.told += 1;
         let payload = message(self.told);
-        let channel = if self.scenario.mode.is_thesis() { Channel::BARE } else { CHANNEL };
+        let channel = self.channel();
         self.world.act(id, |ctl, app| {
             // Who has said goodbye is silent.
             if ctl.act(|node, now| node.broadcast(now, channel, &payload)).is_ok() {
                 app.hear(&payload);
             }
         });
+    }
+
+    /// Somebody tells something long, which may replace what was told before.
+    fn tell(&mut self, id: ProcessId, size: Size, key: Option<u64>) {
+        if !self.listens(id) {
+            return;
+        }
+        self.told += 1;
+        let (number, channel) = (self.told, self.channel());
+        self.world.act(id, |ctl, app| {
+            let most = ctl.node().broadcast_len_max();
+            let payload = long_message(number, length(size, ctl.node()).min(most));
+            let told = ctl.act(|node, now| match key {
+                Some(key) => node.broadcast_keyed(now, channel, key, &payload),
+                None => node.broadcast(now, channel, &payload),
+            });
+            if told.is_ok() {
+                app.hear_one(&payload);
+            }
+        });
+    }
+
+    /// Somebody tells another one something, which tells it to all by its state.
+    fn send(&mut self, from: ProcessId, to: ProcessId, delivery: Delivery, size: Size) {
+        if !self.listens(from) || from == to {
+            return;
+        }
+        self.told += 1;
+        let (number, channel, name) = (self.told, self.channel(), self.world.name(to).clone());
+        self.world.act(from, |ctl, app| {
+            let payload = long_message(number, length(size, ctl.node()));
+            // Who is not known, or whose datagrams are too short, is told nothing.
+            if ctl.act(|node, now| node.send(now, &name, channel, &payload, delivery)).is_ok() {
+                app.hear_one(&payload);
+            }
+        });
+    }
+
+    /// What the others see about somebody changes.
+    fn change(&mut self, id: ProcessId, seed: u64) {
+        if self.listens(id) {
+            // Who has said goodbye changes nothing.
+            let _ =
+                self.world.act(id, |ctl, _| ctl.act(|node, now| node.set_meta(now, &tags(seed))));
+        }
+    }
+
+    const fn channel(&self) -> Channel {
+        if self.scenario.mode.is_thesis() { Channel::BARE } else { CHANNEL }
     }
 
     fn pause(&mut self, id: ProcessId) -> u64 {
@@ -296,6 +382,7 @@ impl<'a> Play<'a> {
 
     fn crash(&mut self, id: ProcessId) -> u64 {
         self.count_refusals(id);
+        self.count_drift(id);
         let Some(mut app) = self.world.crash(id) else { return 0 };
         self.still_since.remove(&id);
         self.fired.add(Class::Unsynced, core::mem::take(&mut app.lost));
@@ -321,18 +408,33 @@ impl<'a> Play<'a> {
         1
     }
 
-    /// Starts whoever is down.
-    fn restart(&mut self, id: ProcessId, addr: Option<SocketAddr>) {
+    /// Starts whoever is down; how many it was.
+    fn restart(&mut self, id: ProcessId, addr: Option<SocketAddr>) -> u64 {
         if self.world.node(id).is_some() {
-            return;
+            return 0;
         }
-        let clock = self.drawn_clock();
+        let (before, clock) = (self.world.local_now(id), self.drawn_clock());
         self.world.set_clock(id, clock);
+        if self.world.local_now(id) < before {
+            self.fired.add(Class::Clock, 1);
+        }
+        self.lives.insert(id, [self.world.now(), self.world.local_now(id)]);
         let app = self.left.remove(&id).unwrap_or_else(|| self.fresh_app());
         let params = params(self.scenario, id.index());
         let addr = addr.unwrap_or_else(|| self.world.addr(id));
         self.world.restart_at(id, addr, params, app);
         self.join(id);
+        1
+    }
+
+    /// Counts a life that ends if its clock has shown that it runs fast or slow.
+    fn count_drift(&mut self, id: ProcessId) {
+        let [began, showed] = self.lives.get(&id).copied().unwrap_or_default();
+        let passed = self.world.now().saturating_since(began);
+        let shown = self.world.local_now(id).saturating_since(showed);
+        if self.world.node(id).is_some() && passed.abs_diff(shown) >= NOTICED_DRIFT {
+            self.fired.add(Class::Clock, 1);
+        }
     }
 
     // ── The second phase ────────────────────────────────────────────────────────────────────────
@@ -340,7 +442,7 @@ impl<'a> Play<'a> {
     /// Nothing goes wrong any more, everybody is up, and all nodes must meet.
     fn heal(&mut self) -> Result<(), Violation> {
         *self.world.network_mut() = self.scenario.network.healed();
-        self.world.open_links();
+        self.open_links();
         for id in self.ids() {
             self.resume(id);
             self.world.set_lag(id, Duration::ZERO);
@@ -359,8 +461,10 @@ impl<'a> Play<'a> {
         }
         let (began, bound) = (self.world.now(), self.scenario.heals_within());
         let nodes = self.scenario.nodes;
-        self.settle(bound, |world| apart(world, nodes).is_none())?;
-        if let Some(who) = apart(&self.world, nodes) {
+        // What changed on the way under an incarnation of its own can be told from nothing.
+        let metas = if self.scenario.is_garbling() { Metas::Any } else { Metas::Equal };
+        self.settle(bound, |world| apart(world, nodes, metas).is_none())?;
+        if let Some(who) = apart(&self.world, nodes, metas) {
             return Err(Violation::MembersApart { bound, who });
         }
         self.healed_after = self.world.now().saturating_since(began);
@@ -481,7 +585,11 @@ impl<'a> Play<'a> {
     }
 
     fn outcome(&mut self) -> Outcome {
-        self.ids().for_each(|id| self.count_refusals(id));
+        self.ids().for_each(|id| {
+            self.count_refusals(id);
+            self.count_drift(id);
+        });
+        self.fired.add(Class::Crosstalk, self.world.watch().crossed());
         let stats = *self.world.stats();
         for (class, times) in [
             (Class::Loss, stats.lost),
@@ -511,12 +619,20 @@ fn params(scenario: &Scenario, index: usize) -> Params {
     Params::try_from(scenario.config(index)).expect("a scenario's numbers fit together")
 }
 
+/// How many bytes it is, where a datagram holds what this node's do.
+fn length(size: Size, node: &Node) -> usize {
+    match size {
+        Size::Datagram(less) => node.params().packet_size_max() - less,
+        Size::Bytes(len) => len,
+    }
+}
+
 fn nodes_of(world: &Stage, nodes: usize) -> impl Iterator<Item = &Node> {
     (0..nodes).filter_map(|index| world.node(ProcessId::new(index)))
 }
 
 /// Who does not see everybody as everybody sees itself, and nobody else; `None` if all do.
-fn apart(world: &Stage, nodes: usize) -> Option<String> {
+fn apart(world: &Stage, nodes: usize, metas: Metas) -> Option<String> {
     // What costs little first: it is looked at often.
     if let Some(node) = nodes_of(world, nodes).find(|node| node.live_members() != nodes) {
         let (who, sees) = (node.local().name, node.live_members());
@@ -534,17 +650,22 @@ fn apart(world: &Stage, nodes: usize) -> Option<String> {
     }
     let view: View<'_> = nodes_of(world, nodes)
         .map(Node::local)
-        .map(|local| (local.name.as_bytes(), (local.addr, local.incarnation)))
+        .map(|local| (local.name.as_bytes(), (local.addr, local.incarnation, local.meta)))
         .collect();
+    let sees = |member: &Member<'_>| {
+        view.get(member.name.as_bytes()).is_some_and(|&(addr, incarnation, meta)| {
+            (member.addr, member.incarnation) == (addr, incarnation)
+                && (metas == Metas::Any || member.meta == meta)
+        })
+    };
     nodes_of(world, nodes).find_map(|node| {
         let live = node.members().filter(|member| member.state.is_live());
-        let mut wrong = live.filter(|member| {
-            member.state != MemberState::Alive
-                || view.get(member.name.as_bytes()) != Some(&(member.addr, member.incarnation))
-        });
+        let mut wrong = live.filter(|member| member.state != MemberState::Alive || !sees(member));
         let wrong = wrong.next()?;
         let (who, whom, state) = (node.local().name, wrong.name, wrong.state);
-        Some(format!("{who} sees {whom} {state} at {} as {}", wrong.incarnation, wrong.addr))
+        let meta = String::from_utf8_lossy(wrong.meta);
+        let as_what = format!("at {} as {} with {meta:?}", wrong.incarnation, wrong.addr);
+        Some(format!("{who} sees {whom} {state} {as_what}"))
     })
 }
 

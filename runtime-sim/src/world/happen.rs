@@ -86,6 +86,7 @@ impl<A: App, W: Watch> World<A, W> {
         let taken = running.and_then(|running| {
             let stream = running.node.handle_accept(local, caller)?;
             running.streams.insert(stream);
+            self.watch.called(now, to, &running.node, caller);
             Some(stream)
         });
         self.stats.streams += u64::from(taken.is_some());

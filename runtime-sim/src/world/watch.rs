@@ -28,6 +28,11 @@ pub trait Watch {
         let _ = (at, id, from, bytes);
     }
 
+    /// A node has taken a call.
+    fn called(&mut self, at: Instant, id: ProcessId, node: &Node, caller: SocketAddr) {
+        let _ = (at, id, node, caller);
+    }
+
     /// A node has told its application something.
     fn told(&mut self, at: Instant, id: ProcessId, node: &Node, event: &Event) {
         let _ = (at, id, node, event);

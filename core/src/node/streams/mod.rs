@@ -171,6 +171,10 @@ impl Streams {
         self.open.len()
     }
 
+    pub(super) const fn buffered(&self) -> usize {
+        self.buffered
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.values().map(|stream| stream.deadline).min()
     }

@@ -3,6 +3,7 @@
 mod crowd;
 mod fields;
 mod mutants;
+mod progress;
 mod swarm;
 
 use std::ffi::{OsStr, OsString};
@@ -14,9 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
-use rumormill_sim::scenario::{
-    BROADCASTS_MAX, CRASHES_MAX, Class, Classes, NODES_MAX, Scenario, Violation,
-};
+use rumormill_sim::scenario::{BROADCASTS_MAX, CRASHES_MAX, Class, NODES_MAX, Scenario, Violation};
 use rumormill_sim::{Ratio, Tracer};
 
 /// What a shell sees after arguments that make no sense.
@@ -45,14 +44,18 @@ enum Command {
     Run(RunArgs),
     /// Run the scenarios of many seeds and add up what came of them.
     ///
-    /// Standard output is a function of the seeds, the masks and the version; speed goes to standard
-    /// error. Ctrl-C ends it after the seeds that are under way, with what came of them.
+    /// Standard output is a function of the seeds, the masks and the version; what fails, at once, and
+    /// how far it is go to standard error. Ctrl-C ends it after the seeds that are under way, with what
+    /// came of them.
     ///
     /// Exit codes, the worst that happened: 0 all is well, 2 bad arguments, 3 no convergence, 4 a
     /// rule was broken, 5 a kind of fault never happened in 200 seeds or more, 101 a bug of ours,
     /// 130 interrupted.
     Swarm(swarm::SwarmArgs),
     /// Add up what `sim swarm --format json` printed for different seeds.
+    ///
+    /// All parts must come from programs that behave alike, which a hash of a few small runs in each
+    /// part tells, and have as many results as seeds.
     ///
     /// Exit codes as of `swarm`; 1 if the files cannot be added up.
     Merge(swarm::MergeArgs),
@@ -108,9 +111,6 @@ struct RunArgs {
     /// Kinds of faults that do not happen, with commas between them; all others happen as before
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     no: Vec<Class>,
-    /// Kinds of faults that may be drawn although the core does not resist them yet
-    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
-    dare: Vec<Class>,
     /// Write a line for every step to this file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -147,26 +147,33 @@ impl RunArgs {
             (Class::Crash, "crashes", self.crashes.is_some_and(|crashes| crashes > 0)),
         ];
         let masked = asked.iter().find(|(class, _, is_asked)| *is_asked && self.no.contains(class));
-        let flag = masked.map(|(class, flag, _)| format!("--no {class} and --{flag}"));
-        flag.or_else(|| dared_and_masked(&self.no, &self.dare)).map(|flags| contradict(&flags))
+        masked.map(|(class, flag, _)| {
+            format!("--no {class} and --{flag} contradict each other: give one of them")
+        })
     }
 
     fn scenario(&self) -> Scenario {
-        let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
-        let scenario = Scenario::draw_daring(self.seed, classes(&self.dare));
-        let mut scenario = scenario.without(classes(&self.no));
+        let mut scenario = Scenario::draw(self.seed).without(self.no.iter().copied().collect());
         if let Some(nodes) = self.nodes {
             scenario = scenario.with_nodes(nodes);
         }
-        if let Some(crashes) = self.crashes {
-            scenario.crashes = crashes;
-            scenario.faults.insert(Class::Crash);
-        }
         scenario.broadcasts = self.broadcasts.unwrap_or(scenario.broadcasts);
-        let network = &mut scenario.network;
-        network.loss = self.loss.unwrap_or(network.loss);
-        network.duplication = self.duplication.unwrap_or(network.duplication);
-        network.reordering = self.reordering.unwrap_or(network.reordering);
+        // What is asked for is a fault of this run, whatever the seed drew, and what is 0 is none.
+        let Scenario { network, faults, crashes, .. } = &mut scenario;
+        for (class, asked, drawn) in [
+            (Class::Loss, self.loss, &mut network.loss),
+            (Class::Duplication, self.duplication, &mut network.duplication),
+            (Class::Reordering, self.reordering, &mut network.reordering),
+        ] {
+            if let Some(share) = asked {
+                *drawn = share;
+                faults.set(class, share != Ratio::ZERO);
+            }
+        }
+        if let Some(asked) = self.crashes {
+            *crashes = asked;
+            faults.set(Class::Crash, asked > 0);
+        }
         scenario
     }
 
@@ -176,17 +183,6 @@ impl RunArgs {
             None => Ok(Tracer::default()),
         }
     }
-}
-
-/// A kind of fault that is both masked and dared.
-fn dared_and_masked(no: &[Class], dare: &[Class]) -> Option<String> {
-    no.iter()
-        .find(|class| dare.contains(class))
-        .map(|class| format!("--no {class} and --dare {class}"))
-}
-
-fn contradict(flags: &str) -> String {
-    format!("{flags} contradict each other: give one of them")
 }
 
 /// The command that was given, for a shell.
@@ -276,6 +272,7 @@ fn run(args: RunArgs) -> ExitCode {
 mod tests {
     use super::*;
     use rumormill_sim::Latency;
+    use rumormill_sim::scenario::Classes;
 
     #[test]
     fn a_command_can_be_given_again_as_it_is_printed() {
@@ -308,7 +305,6 @@ mod tests {
             (&["--no", "loss", "--loss", "0"], None),
             (&["--no", "reordering", "--loss", "5%"], None),
             (&["--no", "delay,crash", "--crashes", "3"], Some("--no crash and --crashes")),
-            (&["--no", "cut", "--dare", "hijack,cut"], Some("--no cut and --dare cut")),
         ] {
             let args = [&["sim", "run", "--seed", "1"], flags].concat();
             let Command::Run(args) = Cli::try_parse_from(args).unwrap().command else {
@@ -320,6 +316,27 @@ mod tests {
                 None => contradiction.is_none(),
             };
             assert!(is_as_told, "{flags:?}: {contradiction:?}");
+        }
+    }
+
+    #[test]
+    fn faults_that_are_printed_are_those_that_happen() {
+        let quiet = (0..).map(Scenario::draw).find(|drawn| drawn.faults == Classes::NONE);
+        let seed = quiet.unwrap().seed.to_string();
+        for (flags, faults) in [
+            (&["--no", "crash", "--crashes", "0"][..], "none"),
+            (&["--loss", "5%", "--crashes", "2"], "loss,crash"),
+            (
+                &["--loss", "0", "--duplication", "1%", "--reordering", "2%"],
+                "duplication,reordering",
+            ),
+        ] {
+            let args = [&["sim", "run", "--seed", &seed], flags].concat();
+            let Command::Run(args) = Cli::try_parse_from(args).unwrap().command else {
+                panic!("it was told to run");
+            };
+            let printed = args.scenario().to_string();
+            assert!(printed.contains(&format!("faults      = {faults}\n")), "{printed}");
         }
     }
 

@@ -9,14 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use rumormill_sim::scenario::{Class, Classes};
+use rumormill_sim::scenario::Class;
 use rumormill_sim::swarm::{Choice, Kind, SEEDS_MAX, Tally, run_seed, shrink};
 
-use super::{
-    EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, contradict, dared_and_masked,
-    interruptions,
-};
+use super::progress::Progress;
+use super::{EXIT_BREACH, EXIT_INTERRUPTED, EXIT_NO_CONVERGENCE, EXIT_USAGE, interruptions};
 
 /// What a shell sees if a kind of fault never happened.
 const EXIT_VACUOUS: u8 = 5;
@@ -47,9 +44,6 @@ pub(super) struct SwarmArgs {
     /// Kinds of faults that do not happen, with commas between them
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     no: Vec<Class>,
-    /// Kinds of faults that may be drawn although the core does not resist them yet
-    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
-    dare: Vec<Class>,
     /// Leave faults out of failing seeds as long as they fail
     #[arg(long)]
     shrink: bool,
@@ -85,7 +79,7 @@ struct Hunt<'a> {
     /// What was looked for is found.
     is_found: AtomicBool,
     tally: Mutex<Tally>,
-    bar: ProgressBar,
+    progress: Progress,
 }
 
 impl Hunt<'_> {
@@ -102,14 +96,11 @@ impl Hunt<'_> {
             if self.args.shrink {
                 ran = ran.map_err(|failure| shrink(failure, &self.choice));
             }
-            if let Err(failure) = &ran {
-                self.bar.println(format!("seed {seed}: {}; {}", failure.what, failure.command));
-                self.is_found.fetch_or(self.args.first, Ordering::Relaxed);
-            }
+            self.is_found.fetch_or(ran.is_err() && self.args.first, Ordering::Relaxed);
+            let failure = ran.as_ref().err().cloned();
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(seed, ran);
-            self.bar.set_message(format!("{} violations", tally.failed));
-            self.bar.inc(1);
+            self.progress.ended(failure.as_ref(), tally.passed, tally.failed);
         }
     }
 }
@@ -119,13 +110,8 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         eprintln!("sim: there are no seeds beyond {}", u64::MAX);
         return ExitCode::from(EXIT_USAGE);
     }
-    if let Some(flags) = dared_and_masked(&args.no, &args.dare) {
-        eprintln!("sim: {}", contradict(&flags));
-        return ExitCode::from(EXIT_USAGE);
-    }
     let is_over = interruptions();
-    let classes = |given: &[Class]| given.iter().copied().collect::<Classes>();
-    let choice = Choice { no: classes(&args.no), dare: classes(&args.dare) };
+    let choice = Choice { no: args.no.iter().copied().collect() };
     let hunt = Hunt {
         args,
         choice,
@@ -133,7 +119,7 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
         is_over,
         is_found: AtomicBool::new(false),
         tally: Mutex::new(Tally::new(&choice)),
-        bar: bar(args.seeds),
+        progress: Progress::new(args.seeds),
     };
     let cores = || thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -141,10 +127,10 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
             scope.spawn(|| hunt.work());
         }
     });
-    let Hunt { is_over, tally, bar, .. } = hunt;
+    let Hunt { is_over, tally, progress, .. } = hunt;
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (seeds, elapsed) = (tally.seeds(), bar.elapsed());
-    bar.finish_and_clear();
+    let (seeds, elapsed) = (tally.seeds(), progress.elapsed());
+    progress.clear();
     print(&tally, args.format);
     #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = seeds as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -156,13 +142,6 @@ pub(super) fn swarm(args: &SwarmArgs) -> ExitCode {
     verdict(&tally)
 }
 
-fn bar(seeds: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {msg}, {per_sec}, {eta}");
-    let bar = ProgressBar::new(seeds).with_message("0 violations");
-    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
-}
-
 pub(super) fn merge(args: &MergeArgs) -> ExitCode {
     let mut sum: Option<Tally> = None;
     for path in &args.files {
@@ -171,12 +150,13 @@ pub(super) fn merge(args: &MergeArgs) -> ExitCode {
                 format!("it is not what `sim swarm --format json` prints ({error})")
             })
         });
-        let merged = read.and_then(|tally: Tally| match &mut sum {
-            Some(sum) => sum.merge(&tally).map_err(|error| error.to_string()),
-            None => {
-                sum = Some(tally);
-                Ok(())
-            }
+        let merged = read.and_then(|tally: Tally| {
+            let merged = match &mut sum {
+                Some(sum) => sum.merge(&tally),
+                // The first is added to nothing, and must be whole too.
+                None => tally.check().map(|()| sum = Some(tally)),
+            };
+            merged.map_err(|error| error.to_string())
         });
         if let Err(error) = merged {
             eprintln!("sim: {}: {error}", path.display());
