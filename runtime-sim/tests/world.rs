@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use rumormill::{Channel, Config, Delivery, Event, Fact, MemberState, Params};
+use rumormill::{BootEpoch, Channel, Config, Delivery, Event, Fact, MemberState, Params};
 use rumormill_sim::{App, Ctl, Latency, Network, ProcessId, Ratio, Spawn, World};
 
 const MS: Duration = Duration::from_millis(1);
@@ -83,19 +83,33 @@ fn a_crashed_process_is_missed_and_welcome_when_it_starts_anew() {
 }
 
 #[test]
-fn every_life_of_a_process_begins_above_the_one_before() {
-    let mut world = world(1, quiet());
-    let a = ProcessId::new(0);
-    let name = world.name(a).as_bytes().to_vec();
-    let mut before = None;
-    for pause in [0, 100, 800, 100, 5_000] {
-        world.run_for(pause * MS);
-        let now = world.node(a).unwrap().member(&name).map(|member| member.incarnation);
-        assert!(now > before, "{now:?} after {before:?}");
-        before = now;
-        world.crash(a);
-        world.restart(a, params(), Notebook::default());
-    }
+fn a_life_begins_with_the_seconds_and_prevails_over_an_earlier_one_of_the_same_second() {
+    let mut world = world(3, quiet());
+    let c = ProcessId::new(2);
+    let name = world.name(c).as_bytes().to_vec();
+    let begins = |world: &World<Notebook>| world.node(c).unwrap().local().incarnation.0;
+    join_all(&mut world);
+    world.run_for(300 * MS);
+    assert_eq!((begins(&world), sees(&world, 0)), (1, 3));
+    world.crash(c);
+    world.restart(c, params(), Notebook::default());
+    assert_eq!(begins(&world), 1, "what runtime-mio would begin with");
+    let seed = world.addr(ProcessId::new(0));
+    world.act(c, |ctl, _| ctl.act(|node, now| node.join(now, &[seed])));
+    let know_it = |world: &World<Notebook>| {
+        [0, 1].iter().all(|&index| {
+            let node = world.node(ProcessId::new(index)).unwrap();
+            let advert = node.member(&name).and_then(|member| member.advert);
+            advert.is_some_and(|advert| advert.epoch == BootEpoch(2))
+        })
+    };
+    assert!(!know_it(&world));
+    assert!(world.run_until(30 * SECOND, know_it));
+    world.run_for(5 * SECOND);
+    world.crash(c);
+    let now = world.now().as_micros() / 1_000_000;
+    world.restart(c, params(), Notebook::default());
+    assert_eq!(u64::from(begins(&world)), now + 1);
 }
 
 #[test]

@@ -439,9 +439,9 @@ impl<A: App, W: Watch> World<A, W> {
         let identity = Identity {
             name: process.name.clone(),
             addr: process.addr,
-            // The clock's seconds, and one for each life: above what an earlier life began with, also
-            // within a second.
-            incarnation: Incarnation(seconds.saturating_add(process.life)),
+            // The clock's seconds, as runtime-mio takes them: two lives within a second begin with the
+            // same. Clocks do not begin at 0.
+            incarnation: Incarnation(seconds.saturating_add(1)),
             boot_epoch: BootEpoch(process.life),
         };
         let seed = Chance::child(self.seed, Part::Process(id.0, process.life)).node_seed();
