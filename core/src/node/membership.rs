@@ -199,10 +199,14 @@ impl Node {
         self.suspect_member(id, suspect.incarnation, accuser);
     }
 
-    pub(super) fn on_dead(&mut self, from: SocketAddr, dead: &Accusation<'_>) {
+    /// `is_answer`: whoever says so answers our probe in the same datagram.
+    pub(super) fn on_dead(&mut self, from: SocketAddr, dead: &Accusation<'_>, is_answer: bool) {
         let Some((id, reporter)) = self.parties(from, dead, MemberState::is_live) else { return };
         if id == self.me && dead.incarnation < self.incarnation {
-            return self.repeat_refutation();
+            if is_answer {
+                self.repeat_refutation();
+            }
+            return;
         }
         let goodbye = *dead.node == *dead.from;
         // Like what a peer's list says: there may be an answer to it that we have yet to hear.

@@ -34,6 +34,8 @@ const HEADERS_LEN: usize = 28;
 struct Answers {
     datagram_len: usize,
     given: usize,
+    /// It answers our probe: whoever sent it hears us.
+    is_one: bool,
 }
 
 /// A probe that somebody asked us for.
@@ -92,7 +94,7 @@ impl Node {
     ) -> Result<(), PacketError> {
         let mut parts = opener.open(packet, self.protection())?;
         let alone = !parts.is_compound();
-        let mut answers = Answers { datagram_len: packet.len(), given: 0 };
+        let mut answers = Answers { datagram_len: packet.len(), given: 0, is_one: false };
         for part in parts.by_ref() {
             match Message::decode(part) {
                 Ok(message) => self.on_message(from, &message, &mut answers),
@@ -108,11 +110,14 @@ impl Node {
         match message {
             Message::Ping(ping) => self.on_ping(from, ping, answers),
             Message::IndirectPing(ping) => self.on_indirect_ping(from, ping, answers),
-            Message::Ack(ack) => self.on_ack(ack),
+            Message::Ack(ack) => {
+                answers.is_one |= self.probe.as_ref().is_some_and(|probe| probe.seq == ack.seq);
+                self.on_ack(ack);
+            }
             Message::Nack(nack) => self.on_nack(from, *nack),
             Message::Alive(alive) => self.on_alive(Some(from), alive, Hearing::Hearsay(Some(from))),
             Message::Suspect(accusation) => self.on_suspect(from, accusation),
-            Message::Dead(accusation) => self.on_dead(from, accusation),
+            Message::Dead(accusation) => self.on_dead(from, accusation, answers.is_one),
             Message::User(bytes) => self.on_user(from, bytes),
         }
     }

@@ -77,7 +77,8 @@ impl Node {
     /// Somebody tells us that it believes us dead in an incarnation that we have left behind: what we
     /// refuted with has not reached it. Where most of those whom we told do not believe such numbers
     /// (see `plausibility`), nobody passes them on, and nobody else would contradict it. So we say it
-    /// once more, as rarely as refutations come when they come in floods.
+    /// once more, as rarely as refutations come when they come in floods. And only to somebody who has
+    /// just answered us: whoever is deaf would be told for ever.
     pub(super) fn repeat_refutation(&mut self) {
         let quiet = self.refutations.unrepeated_until.is_some_and(|until| self.now < until);
         if quiet || self.leaving != Leaving::No {

@@ -219,7 +219,7 @@ pub(super) const STREAMS_DOWN: Field = Field {
     name: "streams-down",
     reports: "memberlist #264",
     story: "datagrams pass, streams do not: members stay alive and nobody can exchange state",
-    measure: "nodes that cannot say to whom no stream gets, and members told dead, after 2 minutes",
+    measure: "nodes that cannot say to whom no stream gets, and members told dead, after 90 s",
     run: |seed| {
         let (holes, ours) = streams_down(seed, &Config::lan());
         let (_, theirs) = streams_down(seed, &Config { stream_pings: false, ..Config::lan() });
@@ -237,7 +237,7 @@ pub(super) const STREAMS_DOWN: Field = Field {
 };
 
 /// A few pauses between two exchanges, and their deadline.
-const UNTIL_NOTICED: Duration = Duration::from_secs(120);
+const UNTIL_NOTICED: Duration = Duration::from_secs(90);
 
 fn streams_down(seed: u64, config: &Config) -> (u64, Figure) {
     let mut world: World<Witness> = cluster(seed, 8, config);

@@ -13,17 +13,22 @@
 //! | `healing` | who meets whom again |
 //! | `joining` | who gets in |
 //! | `news` | what reaches everybody, and when it is quiet again |
+//! | `survey` | what comes of them over several seeds |
 
 mod cast;
 mod detection;
 mod healing;
 mod joining;
 mod news;
+mod survey;
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::time::Duration;
 
 use serde::{Serialize, Serializer};
+
+pub use survey::{Contrasts, Survey};
 
 /// Something that fails in the field.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +94,18 @@ pub enum Figure {
 }
 
 impl Figure {
+    /// The order of figures of one kind, the best first. Never is the longest time.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (*self, *other) {
+            (Self::Time(one), Self::Time(other)) => {
+                one.unwrap_or(Duration::MAX).cmp(&other.unwrap_or(Duration::MAX))
+            }
+            (Self::Count(one), Self::Count(other)) => one.cmp(&other),
+            (Self::Share(one, of), Self::Share(other, of_all)) => (one * of_all).cmp(&(other * of)),
+            _ => Ordering::Equal,
+        }
+    }
+
     /// Whether this is no worse than a bar.
     fn meets(self, bar: Self) -> bool {
         match (self, bar) {
@@ -165,26 +182,12 @@ impl Verdict {
     }
 }
 
-/// The table of some verdicts, in Markdown.
+/// The table of some surveys, in Markdown.
 #[must_use]
-pub fn table(verdicts: &[(Field, Verdict)]) -> String {
-    let mut table = String::from(
-        "| name | reported in | what happens | measured | bar | ours | with | as reported | with |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
-    );
-    for (field, verdict) in verdicts {
-        let Field { name, reports, story, measure, .. } = field;
-        let Verdict { bar, ours, with, contrast, .. } = verdict;
-        let (theirs, theirs_with) = match contrast {
-            Contrast::Run { with, figure } => (figure.to_string(), *with),
-            Contrast::PeerOnly { because } => ("–".to_owned(), *because),
-        };
-        table += &format!(
-            "| `{name}` | {reports} | {story} | {measure} | ≤ {bar} | {ours} | {with} | {theirs} | \
-             {theirs_with} |\n"
-        );
-    }
-    table
+pub fn table(surveys: &[Survey]) -> String {
+    let head = "| name | reported in | what happens | measured | bar | ours | with | as reported | with |\n\
+                |---|---|---|---|---|---|---|---|---|\n";
+    core::iter::once(head.to_owned()).chain(surveys.iter().map(Survey::line)).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +204,21 @@ mod tests {
         assert!(Figure::Share(1, 200).meets(Figure::Share(1, 100)));
         assert!(!Figure::Share(3, 200).meets(Figure::Share(1, 100)));
         assert!(!Figure::Count(0).meets(time(5)), "of another kind");
+    }
+
+    #[test]
+    fn figures_are_ordered_from_good_to_bad() {
+        let time = |seconds| Figure::Time(Some(Duration::from_secs(seconds)));
+        for (better, worse) in [
+            (time(5), time(6)),
+            (time(6), Figure::Time(None)),
+            (Figure::Count(0), Figure::Count(1)),
+            (Figure::Share(1, 200), Figure::Share(1, 100)),
+        ] {
+            assert_eq!(better.compare(&worse), Ordering::Less);
+            assert_eq!(worse.compare(&better), Ordering::Greater);
+            assert_eq!(better.compare(&better), Ordering::Equal);
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) const MISSED: Field = Field {
 };
 
 fn missed(seed: u64, config: &Config) -> (u64, Figure) {
-    let (nodes, broadcasts) = (32, 60);
+    let (nodes, broadcasts) = (32, 200);
     let mut world: World<Witness> = cluster(seed, nodes, &Config::lan());
     reconfigure(&mut world, config);
     for process in world.ids() {

@@ -3,11 +3,14 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use rumormill_sim::fields::{FIELDS, Field, Verdict, table};
+use clap::{Args, ValueEnum, value_parser};
+use rumormill_sim::fields::{Contrasts, FIELDS, Field, Figure, Survey, table};
 use serde::Serialize;
 
-use super::EXIT_NO_CONVERGENCE;
+use super::{EXIT_NO_CONVERGENCE, EXIT_USAGE};
+
+/// Most seeds at a time: some hours.
+const SEEDS_MAX: u64 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -22,9 +25,13 @@ pub(super) struct FieldsArgs {
     /// Which to run [default: all]
     #[arg(value_name = "NAME", value_parser = named)]
     names: Vec<Field>,
-    /// Everything in them that is left to chance
+    /// Everything in them that is left to chance; of several seeds the first
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// How many seeds to run each with; of ours the median is told and the worst, of what was
+    /// reported the best and the worst
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..=SEEDS_MAX))]
+    seeds: u64,
     /// How to print what came of them
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -44,35 +51,65 @@ struct Row {
     reports: &'static str,
     story: &'static str,
     measure: &'static str,
-    #[serde(flatten)]
-    verdict: Verdict,
+    arose: (&'static str, u64),
+    with: &'static str,
+    ours: Ours,
+    bar: Figure,
+    contrast: Contrasts,
+    seed: u64,
+    seeds: usize,
     holds: bool,
 }
 
-fn rows(verdicts: &[(Field, Verdict)]) -> Vec<Row> {
-    let row = |&(field, verdict): &(Field, Verdict)| {
-        let Field { name, reports, story, measure, .. } = field;
-        Row { name, reports, story, measure, verdict, holds: verdict.holds() }
-    };
-    verdicts.iter().map(row).collect()
+#[derive(Serialize)]
+struct Ours {
+    median: Figure,
+    worst: Figure,
+}
+
+impl From<&Survey> for Row {
+    fn from(survey: &Survey) -> Self {
+        let Field { name, reports, story, measure, .. } = survey.field;
+        Self {
+            name,
+            reports,
+            story,
+            measure,
+            arose: survey.arose(),
+            with: survey.with(),
+            ours: Ours { median: survey.median(), worst: survey.worst() },
+            bar: survey.bar(),
+            contrast: survey.contrast(),
+            seed: survey.start,
+            seeds: survey.verdicts.len(),
+            holds: survey.missed().next().is_none(),
+        }
+    }
 }
 
 pub(super) fn fields(args: &FieldsArgs) -> ExitCode {
     let fields = if args.names.is_empty() { FIELDS } else { &args.names };
-    let verdicts: Vec<_> = fields.iter().map(|field| (*field, field.run(args.seed))).collect();
+    let Some(end) = args.seed.checked_add(args.seeds) else {
+        eprintln!("sim: there are not so many seeds from {} on", args.seed);
+        return ExitCode::from(EXIT_USAGE);
+    };
+    let surveys = Survey::run(fields, args.seed..end);
     let told = match args.format {
-        Format::Text => table(&verdicts),
+        Format::Text => table(&surveys),
         Format::Json => {
-            let rows = rows(&verdicts);
+            let rows: Vec<_> = surveys.iter().map(Row::from).collect();
             serde_json::to_string_pretty(&rows).expect("rows have only text keys") + "\n"
         }
     };
     // Whoever closes the output early has seen enough; the exit code still tells.
     let _ = std::io::stdout().lock().write_all(told.as_bytes());
-    let missed: Vec<_> = verdicts.iter().filter(|(_, verdict)| !verdict.holds()).collect();
-    for (field, verdict) in &missed {
-        let name = field.name;
-        eprintln!("sim: {verdict:?}; again with: sim fields {name} --seed {}", args.seed);
+    let mut all_hold = true;
+    for survey in &surveys {
+        for (seed, verdict) in survey.missed() {
+            all_hold = false;
+            let name = survey.field.name;
+            eprintln!("sim: {verdict:?}; again with: sim fields {name} --seed {seed}");
+        }
     }
-    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO_CONVERGENCE) }
+    if all_hold { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO_CONVERGENCE) }
 }

@@ -70,8 +70,8 @@ enum Command {
     Mutants(mutants::MutantsArgs),
     /// Run what fails in the field, and print what came of it as a table.
     ///
-    /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed, or not missed with what was
-    /// reported, 101 a bug of ours.
+    /// Exit codes: 0 all is well, 2 bad arguments, 3 a bar was missed with a seed, or not missed with
+    /// what was reported, 101 a bug of ours.
     Fields(fields::FieldsArgs),
     /// Run a large cluster: all nodes start at once and join the first one, then they broadcast.
     ///
