@@ -3,8 +3,8 @@
 //!
 //! Every live link carries, for every rumour, either its payload or its id, both ways: an id back
 //! along the link that brought a payload confirms it. Who does not confirm is asked once and then
-//! passed over until it is heard again; who was quiet gets one payload, and only ids until it is heard;
-//! who is told an id and gets no payload asks for it.
+//! passed over until it is heard again; who is told an id and gets no payload asks for it. Of rumours that
+//! come late, who was quiet gets one payload, and only ids until it is heard.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use crate::event::Fact;
 use crate::member::{MemberId, Record};
 use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
-use crate::rumor::links::{Kind, Link, LinkId, LinkSet};
+use crate::rumor::links::{Kind, Late, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::shares::Room;
 use crate::rumor::trees::Trees;
@@ -35,6 +35,10 @@ const IDONTWANT_FROM: usize = 1_000;
 /// A link is the faster way if it would have brought a rumour so much earlier, or a fifth of its
 /// round trip: less is noise.
 const SWAP_MARGIN: Duration = Duration::from_millis(10);
+
+/// Trees pass rumours on at once. One that lay somewhere for so long before it came had to be asked for: some
+/// members around here are dead.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What to wait for a payload that comes over a stream.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
@@ -245,12 +249,13 @@ impl Node {
             // Before the payloads, which take longer.
             self.decline(id, eager);
         }
-        let doubtful = eager.and(self.overlay.links.doubtful(self.now));
+        let late = Late(Duration::from_millis(rumor.age_ms.into()) >= LATE);
+        let doubtful = eager.and(self.overlay.links.doubtful(self.now, late));
         let sure = eager.minus(doubtful);
         if !sure.is_empty() {
             let (rumor, off_tree) = (Arc::clone(rumor), course.off_tree);
             self.intend(Intent::Forward { rumor, to: sure, off_tree });
-            self.overlay.links.sent(sure);
+            self.overlay.links.sent(sure, late);
         }
         if !eager.is_empty() {
             let until = self.now + self.answer_within(eager);

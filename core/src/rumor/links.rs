@@ -107,11 +107,17 @@ pub(crate) struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaits {
     Nothing,
-    /// A payload.
+    /// A payload that came in time.
     Payload,
+    /// One that came late.
+    LatePayload,
     /// And an id that asks for an answer.
     Answer,
 }
+
+/// Whether a rumour came later than trees bring it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Late(pub(crate) bool);
 
 /// The time to wait for an answer over a link that was not measured yet. Who does not answer is
 /// asked once more, so twice this is what a round trip may take.
@@ -151,10 +157,14 @@ impl Link {
     }
 
     /// Whether a payload is on its way to somebody who has been quiet for so long that nobody may be
-    /// there.
-    fn is_doubtful(&self, now: Instant) -> bool {
-        self.awaits != Awaits::Nothing
-            && self.heard_at.is_none_or(|at| now.saturating_since(at) > QUIET)
+    /// there, if it, or this one, came late: that tells of deaths around here.
+    fn is_doubtful(&self, now: Instant, Late(late): Late) -> bool {
+        let is_tried = match self.awaits {
+            Awaits::Nothing => false,
+            Awaits::Payload => late,
+            Awaits::LatePayload | Awaits::Answer => true,
+        };
+        is_tried && self.heard_at.is_none_or(|at| now.saturating_since(at) > QUIET)
     }
 
     pub(crate) fn measure(&mut self, sample: Duration) {
@@ -255,16 +265,20 @@ impl Links {
     }
 
     /// Those that may lead to nobody, as far as a payload is to tell that is on its way.
-    pub(crate) fn doubtful(&self, now: Instant) -> LinkSet {
+    pub(crate) fn doubtful(&self, now: Instant, late: Late) -> LinkSet {
         let mut set = LinkSet::EMPTY;
-        self.iter().filter(|(_, link)| link.is_doubtful(now)).for_each(|(id, _)| set.insert(id));
+        let doubtful = self.iter().filter(|(_, link)| link.is_doubtful(now, late));
+        doubtful.for_each(|(id, _)| set.insert(id));
         set
     }
 
     /// A payload is sent along these.
-    pub(crate) fn sent(&mut self, links: LinkSet) {
+    pub(crate) fn sent(&mut self, links: LinkSet, Late(late): Late) {
         for id in links.iter() {
-            if let Some(link) = self.get_mut(id) {
+            let Some(link) = self.get_mut(id) else { continue };
+            if late {
+                link.awaits = Awaits::LatePayload;
+            } else if link.awaits == Awaits::Nothing {
                 link.awaits = Awaits::Payload;
             }
         }
@@ -380,23 +394,37 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_link_is_in_doubt_from_the_first_payload_until_it_is_heard() {
+    fn a_quiet_link_is_in_doubt_from_the_first_late_payload_until_it_is_heard() {
         let mut links = Links::new(&[addr(1), addr(2)]);
         let one = links.find(addr(1)).unwrap();
-        let only_one = LinkSet::EMPTY.or(links.statics()).without(links.find(addr(2)));
+        let only_one = links.statics().without(links.find(addr(2)));
+        let (late, young, none) = (Late(true), Late(false), LinkSet::EMPTY);
         let at = |micros| Instant::ZERO + QUIET + Duration::from_micros(micros);
-        assert_eq!(links.doubtful(at(9)), LinkSet::EMPTY, "nothing was sent");
-        links.sent(only_one);
-        assert_eq!(links.doubtful(at(0)), only_one, "it was never heard");
+        assert_eq!(links.doubtful(at(9), late), none, "nothing was sent");
+        links.sent(only_one, late);
+        assert_eq!(links.doubtful(at(0), late), only_one, "it was never heard");
         links.get_mut(one).unwrap().hear(Instant::ZERO);
-        assert_eq!(links.doubtful(at(1)), LinkSet::EMPTY);
-        links.sent(only_one);
-        assert_eq!(links.doubtful(at(0)), LinkSet::EMPTY, "a second ago");
-        assert_eq!(links.doubtful(at(1)), only_one);
+        assert_eq!(links.doubtful(at(1), late), none);
+        links.sent(only_one, late);
+        assert_eq!(links.doubtful(at(0), late), none, "a second ago");
+        assert_eq!(links.doubtful(at(1), late), only_one);
+        assert_eq!(links.doubtful(at(1), young), only_one, "what is late tells of deaths");
         assert_eq!((links.asks(one), links.asks(one)), (true, false), "one answer is enough");
-        assert_eq!(links.doubtful(at(1)), only_one);
+        assert_eq!(links.doubtful(at(1), young), only_one);
         links.get_mut(one).unwrap().begin_anew();
-        assert_eq!(links.doubtful(at(1)), LinkSet::EMPTY, "somebody else is there");
+        assert_eq!(links.doubtful(at(1), late), none, "somebody else is there");
+    }
+
+    #[test]
+    fn what_comes_in_time_casts_no_doubt_on_a_link() {
+        let mut links = Links::new(&[addr(1)]);
+        let at = Instant::ZERO + QUIET * 2;
+        links.sent(links.statics(), Late(false));
+        assert_eq!(links.doubtful(at, Late(false)), LinkSet::EMPTY);
+        assert_eq!(links.doubtful(at, Late(true)), links.statics());
+        links.sent(links.statics(), Late(true));
+        links.sent(links.statics(), Late(false));
+        assert_eq!(links.doubtful(at, Late(false)), links.statics(), "the late one is still there");
     }
 
     #[test]
