@@ -122,7 +122,9 @@ impl Courses {
         self.courses.get_mut(&id)
     }
 
-    /// Begins a course; forgets those that are older than `keep`, and the oldest beyond the limit.
+    /// Begins a course; forgets those that are older than `keep`, and the oldest beyond the limit. An id
+    /// may come again: what was seen is forgotten some time, and who starts rumours can find two of one
+    /// short id. The newer course stands then, and nothing is left of the older.
     pub(crate) fn begin(&mut self, id: ShortId, course: Course, keep: Duration) {
         let now = course.since;
         let is_old = |course: &Course| now.saturating_since(course.since) > keep;
@@ -131,20 +133,26 @@ impl Courses {
         {
             self.forget_first();
         }
-        if self.courses.insert(id, course).is_none() {
-            self.order.push_back(id);
-            self.hot.push_back(id);
+        if self.courses.contains_key(&id) {
+            self.order.retain(|&other| other != id);
+            self.forget(id);
         }
+        self.courses.insert(id, course);
+        self.order.push_back(id);
+        self.hot.push_back(id);
     }
 
     fn forget_first(&mut self) {
-        let Some(id) = self.order.pop_front() else { return };
+        if let Some(id) = self.order.pop_front() {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: ShortId) {
         if let Some(until) = self.courses.remove(&id).and_then(|course| course.stage.until()) {
             self.due.remove(&(until, id));
         }
-        if let Some(place) = self.hot.iter().position(|&other| other == id) {
-            self.hot.remove(place);
-        }
+        self.cool(id);
     }
 
     /// Notes that a rumour is sent along these links, which confirm it within a time.
@@ -170,7 +178,9 @@ impl Courses {
 
     /// The next rumour that was due to be confirmed by now, and by whom it was not.
     pub(crate) fn pop_overdue(&mut self, now: Instant) -> Option<(ShortId, Overdue)> {
-        let &(_, id) = self.due.first().filter(|&&(until, _)| until <= now)?;
+        let &(until, id) = self.due.first().filter(|&&(until, _)| until <= now)?;
+        // Whatever the course says: what was popped is gone, or whoever pops all would not end.
+        self.due.remove(&(until, id));
         let course = self.courses.get(&id)?;
         let missing = course.sent.minus(course.known_by);
         let overdue = match course.stage {
@@ -288,6 +298,28 @@ mod tests {
         courses.check();
         assert_eq!(courses.pop_overdue(at(400)), Some((ShortId(1), Overdue::Again(rest))));
         assert_eq!(courses.deadline(), None);
+        courses.check();
+    }
+
+    #[test]
+    fn an_id_that_comes_again_begins_anew_and_nothing_of_before_is_awaited() {
+        let [one, two] = two_links().map(|link| {
+            let mut only = LinkSet::EMPTY;
+            only.insert(link);
+            only
+        });
+        let mut courses = Courses::default();
+        courses.begin(ShortId(7), Course::new(at(0), 0), KEEP);
+        courses.begin(ShortId(8), Course::new(at(1), 0), KEEP);
+        courses.sent(ShortId(7), one, at(200));
+        courses.begin(ShortId(7), Course::new(at(2), 3), KEEP);
+        courses.check();
+        assert_eq!((courses.deadline(), courses.get(ShortId(7)).unwrap().tree), (None, 3));
+        assert!(courses.hot().eq([ShortId(8), ShortId(7)]));
+        assert!(courses.part_since(at(2), 0, 9).eq([ShortId(7)]));
+        courses.sent(ShortId(7), two, at(210));
+        assert_eq!(courses.pop_overdue(at(999)), Some((ShortId(7), Overdue::First(two))));
+        assert_eq!(courses.pop_overdue(at(999)), None);
         courses.check();
     }
 
