@@ -441,6 +441,21 @@ fn what_a_plain_member_starts_reaches_everybody() {
 }
 
 /// A ring in which all but the last are ours; that one hears bare messages and passes nothing on.
+/// What an application at a plain member repeats may overtake the tree. It is one rumour then, under the
+/// id that came first, and whoever sends it under the other is told that it is here.
+#[test]
+fn what_came_bare_before_is_confirmed_to_who_sends_it_numbered() {
+    let mut cluster = settled(&bus(3), |_, config| config.repair = None);
+    warm(&mut cluster, 0);
+    let bare = [&[MessageType::USER.0][..], b"words"].concat();
+    cluster.hear(1, 2, &bare);
+    cluster.run_for(SECOND);
+    cluster.act(0, |node, now| node.broadcast(now, Channel::BARE, b"words")).unwrap();
+    cluster.run_for(3 * SECOND);
+    assert_eq!(cluster.node(1).stats().rumor_duplicates, 1, "it was known in the other form");
+    assert_eq!(cluster.node(0).stats().links_silenced, 0);
+}
+
 fn ring_with_one_plain(size: usize, change: impl Fn(&mut Config)) -> Cluster {
     settled(&ring(size), |index, config| {
         change(config);

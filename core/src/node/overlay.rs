@@ -40,6 +40,9 @@ const SWAP_MARGIN: Duration = Duration::from_millis(10);
 /// members around here are dead.
 const LATE: Duration = Duration::from_millis(100);
 
+/// What a confirmation says of the tree of a rumour that has no course here. Who gets it knows better.
+const TREE_UNKNOWN: u8 = 0;
+
 /// What to wait for a payload that comes over a stream.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
 
@@ -161,7 +164,14 @@ impl Node {
         let Some(link) = came.link else { return };
         self.hear(link);
         let has_trees = self.has_trees();
-        let Some(course) = self.overlay.courses.get_mut(id) else { return };
+        let Some(course) = self.overlay.courses.get_mut(id) else {
+            // Its course has the other form's id, if it came bare before, or is forgotten: whoever sent
+            // it waits for a word all the same, and would take the link for a dead one.
+            if has_trees {
+                self.confirm(id, TREE_UNKNOWN, link);
+            }
+            return;
+        };
         course.known_by.insert(link);
         let tree = course.tree;
         if !has_trees || came.off_tree {
@@ -342,7 +352,12 @@ impl Node {
             return;
         }
         let Some(link) = heard.link else { return };
-        let Some(course) = self.overlay.courses.get_mut(id) else { return };
+        let Some(course) = self.overlay.courses.get_mut(id) else {
+            if heard.answer {
+                self.confirm(id, entry.tree, link);
+            }
+            return;
+        };
         let tree = course.tree;
         if course.measures(link) {
             let sample = self.now.saturating_since(course.since).saturating_sub(hold);
