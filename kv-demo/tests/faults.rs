@@ -97,6 +97,25 @@ fn messages_at_a_rate_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn a_cut_that_floor_and_repair_bridge_is_named_too() {
+    let dir = Dir::new("bridged");
+    let flags = ["--topology", "bus", "--dim", "3", "--kill", "cut"];
+    let object = results(&mut simulated(dir.path(), &flags));
+    let row = &rows(&object)[0];
+    assert_eq!((&row["reliability"], &row["parts"]), (&1.0.into(), &2.into()), "{row}");
+    assert!(row["unreached"].is_null(), "{row}");
+    let bridged = row["bridged"].as_str().unwrap();
+    assert!(bridged.starts_with("of 2 parts, cut off: Node"), "{bridged}");
+    assert!(!bridged.contains("Node1."), "the writer's part is not cut off: {bridged}");
+    let table = binary().arg("report").arg(dir.path()).output().unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let told = format!(
+        "The list has fallen apart, and floor or repair reached all: bus 3 matching, repeat 0, message 0: {bridged};"
+    );
+    assert!(table.contains(&told), "{table}");
+}
+
+#[test]
 fn a_cut_vertex_of_a_bus_cuts_off_what_is_behind_it_and_the_report_names_it() {
     let dir = Dir::new("cut");
     let flags = ["--topology", "bus", "--dim", "3", "--kill", "cut"];

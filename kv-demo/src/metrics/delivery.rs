@@ -45,6 +45,10 @@ pub struct Delivery {
     pub parts: Option<u32>,
     /// Which of the live were not reached, and which parts of the graph they make; `None`: all were.
     pub unreached: Option<String>,
+    /// Which parts of that graph have no link to the writer's, where all were reached all the same: by
+    /// links of the floor, or by digests. `None`: the graph is whole, or some were not reached.
+    #[serde(default)]
+    pub bridged: Option<String>,
 }
 
 impl Delivery {
@@ -80,6 +84,12 @@ impl Delivery {
             let missing = missing.filter(|node| !has.contains(node)).collect();
             parts::in_words(parts.as_deref(), &missing)
         });
+        let is_bridged = unreached.is_none() && parts.as_ref().is_some_and(|parts| parts.len() > 1);
+        let bridged = is_bridged.then(|| {
+            // The first node writes, and is never killed.
+            let of_others = parts.iter().flatten().filter(|part| !part.contains(&0));
+            parts::in_words(parts.as_deref(), &of_others.flatten().copied().collect())
+        });
         Self {
             live: u32::try_from(live).unwrap_or(u32::MAX),
             reliability: rounded(times.len() as f64 / live.max(1) as f64),
@@ -90,6 +100,7 @@ impl Delivery {
             out_degree_max: load.unless_blind(load.out_degree_max),
             parts: parts.map(|parts| u32::try_from(parts.len()).unwrap_or(u32::MAX)),
             unreached,
+            bridged,
             ..Self::default()
         }
     }

@@ -183,6 +183,7 @@ fn fields_serialise_under_their_names_in_their_order() {
          \"message\":0,\"live\":2,\"reliability\":0.5,\"t50_ms\":0.0,\"t99_ms\":null,\
          \"t_full_ms\":null,\"repair_copies\":0,\"out_degree_max\":0,\"control_messages\":null,\
          \"control_bytes\":null,\"flaps\":null,\"parts\":null,\"unreached\":\"missed: Node2 (1)\",\
+         \"bridged\":null,\
          \"interval_ms\":100,\"window_ms\":1000,\"horizon_ms\":20000,\"receipts_ms\":[],\
          \"error\":null}"
     );

@@ -11,7 +11,7 @@ struct Column {
 }
 
 /// The fields of [`RunFigures`] in their order, the infection curve left out.
-const COLUMNS: [Column; 39] = [
+const COLUMNS: [Column; 40] = [
     column("topology", |run| run.topology.to_string()),
     column("dim", |run| run.dim.to_string()),
     column("nodes", |run| run.nodes.to_string()),
@@ -51,6 +51,7 @@ const COLUMNS: [Column; 39] = [
     column("flaps", |run| cell(run.delivery.flaps)),
     column("parts", |run| cell(run.delivery.parts)),
     column("unreached", |run| run.delivery.unreached.clone().unwrap_or_default()),
+    column("bridged", |run| run.delivery.bridged.clone().unwrap_or_default()),
     column("interval_ms", |run| run.interval_ms.to_string()),
     column("window_ms", |run| run.window_ms.to_string()),
     column("horizon_ms", |run| run.horizon_ms.to_string()),
@@ -110,7 +111,8 @@ mod tests {
         assert_eq!(rows.len(), 3);
         assert!(rows[1].starts_with("bus,2,4,thesis-classic,none,0,udp,lan,1,210,2848,11392,0,0,"));
         assert!(
-            rows[1].ends_with(",1 3,0,0,2848,0,4,1,70,210,210,0,1428,12,480,0.5,,,200,4000,20000,")
+            rows[1]
+                .ends_with(",1 3,0,0,2848,0,4,1,70,210,210,0,1428,12,480,0.5,,,,200,4000,20000,")
         );
         assert!(rows[2].starts_with("bus,2,4,thesis-classic,none,1,udp,lan,1,,2848,"));
         assert!(rows[2].ends_with(",\"1 of 4 traces missing; \"\"so\"\"\""));

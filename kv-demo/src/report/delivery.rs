@@ -79,7 +79,21 @@ fn unreached_of(group: &GroupSummary, results: &Results) -> Vec<String> {
         let network = network(group);
         lines.push(format!("Nor did {more} more messages of {network} reach all who lived.\n"));
     }
+    lines.extend(bridged_of(group, results));
     lines
+}
+
+/// The first message of a group that reached parts which the links alone would not have.
+fn bridged_of(group: &GroupSummary, results: &Results) -> Option<String> {
+    let of_group = results.runs.iter().filter(|run| group.sums_up(run));
+    let mut bridged = of_group.filter_map(|run| Some((run, run.delivery.bridged.as_deref()?)));
+    let (RunFigures { repeat, delivery, .. }, what) = bridged.next()?;
+    let (network, message) = (network(group), delivery.message);
+    let others = bridged.count();
+    Some(format!(
+        "The list has fallen apart, and floor or repair reached all: {network}, repeat {repeat}, message \
+         {message}: {what}; {others} more messages so.\n"
+    ))
 }
 
 fn line(run: &RunFigures) -> String {
@@ -129,6 +143,22 @@ bus of dimension 2: 4 nodes, 3 repeats, udp, preset lan
         {
             assert_eq!(share(value), text);
         }
+    }
+
+    #[test]
+    fn parts_that_the_links_alone_would_not_reach_are_named() {
+        let mut results = results();
+        let is_of =
+            |run: &&mut RunFigures| run.mode == crate::config::Mode::Matching && run.dim == 4;
+        for run in results.runs.iter_mut().filter(is_of) {
+            run.delivery.bridged = Some("of 2 parts, cut off: Node13..Node16 (4)".into());
+        }
+        let lines = unreached(&results);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].contains("message 0: of 2 parts, cut off: Node13..Node16 (4); "),
+            "{lines:?}"
+        );
     }
 
     #[test]
