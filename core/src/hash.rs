@@ -11,8 +11,8 @@ use crate::rng::{Rng, Stream};
 /// The key of the agreed hash. Part of our wire: never change it.
 const AGREED_KEY: &[u8; 16] = b"rumormill-agreed";
 
-/// SipHash-1-3-128 under a fixed public key: the same number at every node, for rumour ids and, to
-/// come, ring positions.
+/// SipHash-1-3-128 under a fixed public key: the same number at every node, for rumour ids, trees,
+/// proxies and places in the floor's rings.
 pub(crate) fn agreed(parts: &[&[u8]]) -> u128 {
     let mut hasher = sip128::SipHasher13::new_with_key(AGREED_KEY);
     for part in parts {

@@ -14,8 +14,8 @@ use crate::time::Instant;
 /// How long announcements wait for others to go along. It delays nothing but repair.
 pub(crate) const HOLD: Duration = Duration::from_millis(20);
 
-/// Most things that wait to be told, to all together, of which each recipient has a share. An announcement lost to it is made up for by
-/// repair.
+/// Most things that wait to be told, to all together, of which each recipient has a share. Repair
+/// makes up for an announcement that is lost to it.
 pub(crate) const CONTROLS_MAX: usize = 65_536;
 
 /// An announcement that waits.
