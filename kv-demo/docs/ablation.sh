@@ -15,8 +15,10 @@ figures() { # MODE TOPOLOGY FLAGS...
     local mode=$1 topology=$2
     shift 2
     rm -rf "$out/run"
+    local warm=()
+    if [ "$mode" = matching ]; then warm=(--warm 20); fi
     "$kv" experiment --runtime sim --modes "$mode" --topology "$topology" --nodes 256 --delay uniform:10 \
-        --warm 20 --messages 10 --horizon 10s --window 5s --repeat 3 --keep figures --out "$out/run" "$@" \
+        "${warm[@]}" --messages 10 --horizon 10s --window 5s --repeat 3 --keep figures --out "$out/run" "$@" \
         >/dev/null 2>"$out/said" || { cat "$out/said" >&2; exit 1; }
     awk -F, '
         NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }

@@ -11,7 +11,7 @@ use crate::config::{Mode, Overrides, Phase, Preset};
 use crate::topology::Topology;
 use crate::wire::WireSettings;
 
-pub use unheeded::{NEIGHBOR, OVERLAY, Setting, Source, Unheeded, check};
+pub use unheeded::{NEIGHBOR, OVERLAY, Setting, Source, Unheeded, WARM, check};
 
 /// Everything that decides how a node gossips.
 #[derive(Clone, Debug, PartialEq, Eq)]

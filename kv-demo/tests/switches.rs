@@ -54,6 +54,14 @@ fn a_mode_that_does_not_obey_a_switch_does_not_take_it_alone() {
     }
 }
 
+#[test]
+fn modes_without_trees_are_not_warmed_up_alone() {
+    for mode in &MODES[..3] {
+        let text = refusal(binary().args(["experiment", "--modes", mode, "--warm", "3"]));
+        assert!(text.contains("--warm is for mode matching"), "{text}");
+    }
+}
+
 /// What comes of small runs in all modes: the rows of each.
 fn figures(switch: &[&str]) -> [Vec<Value>; 4] {
     let dir = Dir::new("switch");

@@ -119,7 +119,8 @@ pub(crate) struct ExperimentArgs {
 /// What is written into the clusters, and what is done to them meanwhile.
 #[derive(Clone, Copy, Debug, Args)]
 struct LoadArgs {
-    /// Messages before those that are measured
+    /// Messages before those that are measured, in mode matching: its trees take shape. The other modes have
+    /// nothing to warm up, and begin with the first that is measured
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(MESSAGES_MAX)))]
     warm: u32,
     /// Messages that are measured [default: 1, with --rate 100]
@@ -282,7 +283,9 @@ impl ExperimentArgs {
         let out = || if is_suite { PathBuf::from("out/suite") } else { free_dir() };
         let (overrides, modes) =
             (self.knobs.over(Overrides::default()), given_or(&self.modes, &Mode::ALL));
-        settings::check(self.knobs.limited(), settings::Source::Flags, &modes, overrides)?;
+        let warm = (warm > 0).then_some(settings::WARM);
+        let limited = self.knobs.limited().chain(warm);
+        settings::check(limited, settings::Source::Flags, &modes, overrides)?;
         Ok(Options {
             graphs: self.graphs()?,
             seed: self.seed(),

@@ -10,6 +10,7 @@ use rumormill_sim::chance::{Chance, Part, named_seed};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::config::Mode;
 use crate::topology::{Cut, Graph, stem};
 
 /// Most messages of a run.
@@ -22,7 +23,8 @@ pub(super) const ORIGIN: usize = 0;
 /// The load of a run and its faults. [`Default`]: one message, and nobody dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
-    /// Messages before those that are measured.
+    /// Messages before those that are measured, where there is anything to warm up: see
+    /// [`Self::warm_in`].
     pub warm: u32,
     /// Messages that are measured; at least 1.
     pub messages: u32,
@@ -42,6 +44,16 @@ impl Default for Conditions {
 }
 
 impl Conditions {
+    /// Messages before those that are measured. Only trees take shape by messages; in the modes of
+    /// the thesis former ones, which nobody stops repeating, would be in the way of those that are measured.
+    #[must_use]
+    pub const fn warm_in(&self, mode: Mode) -> u32 {
+        match mode {
+            Mode::Matching => self.warm,
+            Mode::ThesisClassic | Mode::ThesisMatching | Mode::Classic => 0,
+        }
+    }
+
     /// Time between two messages, if they do not wait for each other.
     pub(super) fn gap(&self) -> Option<Duration> {
         Some(Duration::from_secs(1) / self.rate?.get())

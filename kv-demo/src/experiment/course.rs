@@ -141,7 +141,7 @@ impl<N: Nodes> Course<'_, N> {
     /// Writes all messages and lets windows and horizons pass.
     fn spread(&mut self) -> Result<(), RunError> {
         let conditions = self.plan.file.conditions;
-        for _ in 0..conditions.warm {
+        for _ in 0..conditions.warm_in(self.plan.file.run.mode) {
             self.pause()?;
             self.nodes.forget();
             self.nodes.write()?;
@@ -310,13 +310,13 @@ mod tests {
         }
     }
 
-    fn plan(conditions: Conditions) -> RunPlan {
+    fn plan(conditions: Conditions, mode: Mode) -> RunPlan {
         let run = Run {
             topology: Topology::Bus,
             dim: 1,
             nodes: 2,
-            mode: Mode::Classic,
-            overlay: Overlay::of(Mode::Classic),
+            mode,
+            overlay: Overlay::of(mode),
             repeat: 0,
             runtime: Runtime::Sim,
             preset: Preset::Lan,
@@ -348,7 +348,11 @@ mod tests {
 
     /// The nodes when all is written and watched.
     fn carry_out(conditions: Conditions, nodes: Script) -> Result<Script, RunError> {
-        let (plan, mut progress) = (plan(conditions), |_| {});
+        carry_out_in(Mode::Matching, conditions, nodes)
+    }
+
+    fn carry_out_in(mode: Mode, conditions: Conditions, nodes: Script) -> Result<Script, RunError> {
+        let (plan, mut progress) = (plan(conditions, mode), |_| {});
         let mut course = Course { nodes, plan: &plan, progress: &mut progress };
         course.come_up()?;
         assert_eq!(course.nodes.now, 500 * MS, "the warm-up counts from the first start");
@@ -374,6 +378,15 @@ mod tests {
         let third = second + WINDOW + MARGIN + pause;
         assert_eq!(nodes.wrote_at, [first, second, third]);
         assert_eq!(nodes.now, third + WINDOW + MARGIN);
+    }
+
+    #[test]
+    fn modes_without_trees_have_nothing_to_warm_up() {
+        let conditions = Conditions { warm: 3, messages: 2, ..Conditions::default() };
+        for mode in [Mode::ThesisClassic, Mode::ThesisMatching, Mode::Classic] {
+            let nodes = carry_out_in(mode, conditions, Script::new(Some(10 * MS))).unwrap();
+            assert_eq!(nodes.wrote_at.len(), 2, "{mode}");
+        }
     }
 
     #[test]

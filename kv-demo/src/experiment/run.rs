@@ -168,8 +168,8 @@ pub fn measure_again(dir: &Path, graph: &Graph) -> Result<Vec<RunFigures>, RunEr
 /// What is known of a run beside its traces.
 #[must_use]
 pub fn scene<'a>(file: &'a RunFile, graph: Option<&'a Graph>) -> Scene<'a> {
-    let Conditions { warm, messages, .. } = file.conditions;
-    Scene { warm, messages, graph, outages: &file.outages }
+    let warm = file.conditions.warm_in(file.run.mode);
+    Scene { warm, messages: file.conditions.messages, graph, outages: &file.outages }
 }
 
 /// Reads the traces of a run's nodes, in the order of the nodes, from its folder, with their times by

@@ -59,6 +59,8 @@ impl fmt::Display for Scope {
 
 /// Where links come from; a flag alone.
 pub const OVERLAY: Setting = Setting { flag: "--overlay", key: "overlay", scope: Scope::Linked };
+/// Messages that are not measured; a flag of experiments alone.
+pub const WARM: Setting = Setting { flag: "--warm", key: "warm", scope: Scope::Matching };
 /// A link, as a flag. The links of a file are there for every mode that it is read with.
 pub const NEIGHBOR: Setting =
     Setting { flag: "--neighbor", key: "neighbors", scope: Scope::Linked };
