@@ -10,7 +10,9 @@ use std::time::Duration;
 use rumormill::wire::control::{Control, Entries};
 use rumormill::wire::envelope::Envelope;
 use rumormill::wire::message::MessageType;
-use rumormill::{BootEpoch, Cause, Channel, Config, Fact, MemberState, Mode, Node, RumorId, Said};
+use rumormill::{
+    BootEpoch, Cause, Channel, Config, Fact, MemberState, Mode, Node, RumorId, Said, ShortId,
+};
 use util::{Cluster, addr};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -774,4 +776,98 @@ fn a_prune_that_is_lost_is_said_again_and_duplicates_end() {
         clear(&mut cluster);
     }
     assert_eq!(costs, [5, 4, 3], "the second one brings the wish again");
+}
+
+/// What a member says of rumours, as a datagram.
+fn word(control: Control<'_>) -> Vec<u8> {
+    let mut packet = vec![MessageType::USER.0];
+    Envelope::Control(control).encode(&mut packet).unwrap();
+    packet
+}
+
+/// A digest of rumours of one tree, as the wire has it: 9 bytes each.
+fn digest(answer: bool, tree: u8, ids: impl IntoIterator<Item = ShortId>) -> Vec<u8> {
+    let entries = ids.into_iter().flat_map(|id| [&[tree][..], &id.0.to_be_bytes()].concat());
+    let entries: Vec<u8> = entries.collect();
+    let entries = Entries::decode(&entries).unwrap();
+    word(Control::Digest { answer, whole: false, entries })
+}
+
+fn numbered(origin: usize, sequence: u64) -> ShortId {
+    RumorId::Numbered { origin: util::name(origin), epoch: BootEpoch(1), sequence }.short()
+}
+
+#[test]
+fn a_bare_copy_that_was_asked_for_cuts_no_tree() {
+    let mut cluster = settled(&bus(6), |_, config| config.repair = None);
+    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
+    for round in 0..4 {
+        cluster.hear(0, 900, &bare(round));
+        cluster.run_for(SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(1, 2);
+    cluster.hear(0, 900, &bare(4));
+    let id = RumorId::of_content(&bare(4)[1..]).short();
+    cluster.hear(3, 0, &digest(false, 0, [id]));
+    // It is asked for after 200 ms, and passes on from there both ways.
+    cluster.run_for(Duration::from_millis(380));
+    assert_eq!(receipts(&mut cluster)[&bare(4)[1..]].len(), 6);
+    cluster.heal();
+    cluster.run_for(SECOND);
+    assert_eq!(said(&cluster, |said| *said == Said::Prune), [0; 0]);
+    clear(&mut cluster);
+    cluster.hear(0, 900, &bare(5));
+    cluster.run_for(Duration::from_millis(5));
+    assert_eq!(receipts(&mut cluster)[&bare(5)[1..]].len(), 6, "along the tree");
+    cluster.run_for(SECOND);
+    assert_eq!(copies(&cluster), 5);
+}
+
+#[test]
+fn an_answer_to_a_digest_is_whole_and_so_is_what_goes_with_it() {
+    // No links, no ticks: what comes, comes by the one digest.
+    let mut cluster = settled(&vec![vec![], vec![]], |_, config| config.gossip_interval = None);
+    let count = 128;
+    (0..count).for_each(|number| say(&mut cluster, 0, &[number]));
+    clear(&mut cluster);
+    let unknown = (0..u64::from(count)).map(ShortId);
+    cluster.hear(0, 1, &digest(true, 0, unknown));
+    let answers: Vec<_> = cluster.sent.iter().filter(|sent| sent.to == addr(1)).collect();
+    assert_eq!(answers.len(), 2, "neither fits beside the other");
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster).len(), usize::from(count));
+}
+
+#[test]
+fn who_fetches_when_much_is_sent_already_waits_a_moment() {
+    let size = 10;
+    let star: Graph =
+        (0..size).map(|index| if index == 0 { (1..size).collect() } else { vec![0] }).collect();
+    let mut cluster = settled(&star, |_, config| config.repair = None);
+    let large = vec![b'x'; 256 << 10];
+    say(&mut cluster, 0, &large);
+    // Four of them at a time, every fifth of a second.
+    cluster.run_for(SECOND);
+    assert_eq!(receipts(&mut cluster)[&large].len(), size - 1);
+    let stats = cluster.node(0).stats();
+    assert_eq!((stats.pulls_unanswered, stats.rumor_copies_grafted), (0, 9));
+}
+
+#[test]
+fn who_names_rumours_before_they_exist_teaches_nobody_to_wait() {
+    let mut cluster = settled(&bus(3), |_, config| (config.repair, config.trees) = (None, 1));
+    let said_of = |id| digest(false, 0, [id]);
+    for (sequence, ahead_ms) in (0..).zip([700, 1_400, 2_400, 3_600, 5_000]) {
+        cluster.hear(2, 0, &said_of(numbered(0, sequence)));
+        cluster.run_for(Duration::from_millis(ahead_ms));
+        say(&mut cluster, 0, b"early");
+        cluster.run_for(SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(1, 2);
+    say(&mut cluster, 0, b"news");
+    cluster.hear(2, 0, &said_of(numbered(0, 5)));
+    cluster.run_for(SECOND + SECOND / 2);
+    assert!(receipts(&mut cluster)[&b"news"[..]].contains(&2));
 }

@@ -15,7 +15,7 @@ use crate::wire::Sink;
 use crate::wire::control::{self, Announced, Branch, Control, Entries, Entry};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::MessageType;
-use crate::wire::packet::PacketWriter;
+use crate::wire::packet::{PART_OVERHEAD, PacketWriter};
 
 impl Node {
     /// The first of the links that somebody is at who can take it; the others stay intended.
@@ -53,12 +53,7 @@ impl Node {
         buf: &mut [u8],
     ) -> Option<(SocketAddr, usize)> {
         let sent = self.compose_copy(to, rumor, off_tree, Cause::Repair, buf)?;
-        let copies = if off_tree {
-            &mut self.stats.rumor_copies_pulled
-        } else {
-            &mut self.stats.rumor_copies_grafted
-        };
-        *copies += 1;
+        self.count_supplied(off_tree);
         Some(sent)
     }
 
@@ -114,10 +109,11 @@ impl Node {
     ) -> Option<(SocketAddr, usize)> {
         self.datagram.begin(Cause::Control);
         let mut pending = self.overlay.controls.take(to)?;
-        let record = self.table.find_addr(to).and_then(|id| self.table.get(id))?;
-        if !record.takes_envelopes() {
+        let record = self.table.find_addr(to).and_then(|id| self.table.get(id));
+        let Some(record) = record.filter(|record| record.takes_envelopes()) else {
+            self.stats.controls_dropped += pending.len() as u64;
             return None;
-        }
+        };
         self.drop_what_is_known(to, &mut pending);
         if pending.is_empty() {
             return None;
@@ -167,11 +163,13 @@ fn put_pending(
     let pull = |later| Control::Pull { later, ids: Entries::none() };
     let done = put(writer, &pull(false), &pending.pulls, id);
     datagram.say(pending.pulls.drain(..done).map(Said::Pull));
-    // An answer or a digest without ids says something too; what does not fit is said next time.
-    if let Some(ids) = pending.lacking.take() {
+    // An answer or a digest without ids says something too. What they leave out counts as known to the
+    // other side, or to this one: they wait for a datagram that has room for all of it.
+    if let Some(ids) = pending.lacking.take_if(|ids| has_room::<u64>(writer, ids.len())) {
         put_even_if_empty(writer, &pull(true), &ids, id);
     }
-    if let Some(Digest { answer, whole, entries }) = pending.digest.take() {
+    let fits = |digest: &mut Digest| has_room::<Branch>(writer, digest.entries.len());
+    if let Some(Digest { answer, whole, entries }) = pending.digest.take_if(fits) {
         let digest = Control::Digest { answer, whole, entries: Entries::none() };
         put_even_if_empty(writer, &digest, &entries, branch);
     }
@@ -225,14 +223,24 @@ fn put<T, E: Entry>(
     if items.is_empty() { 0 } else { put_even_if_empty(writer, control, items, entry) }
 }
 
+/// How many entries a datagram has room for.
+fn room_for<E: Entry>(writer: &PacketWriter<'_>) -> usize {
+    let around = PART_OVERHEAD + 1 + Envelope::CONTROL_OVERHEAD;
+    writer.budget().saturating_sub(around) / E::LEN
+}
+
+/// Whether they need not wait for the next datagram: no other has more room than an empty one.
+fn has_room<E: Entry>(writer: &PacketWriter<'_>, entries: usize) -> bool {
+    writer.parts() == 0 || entries <= room_for::<E>(writer)
+}
+
 fn put_even_if_empty<T, E: Entry>(
     writer: &mut PacketWriter<'_>,
     control: &Control<'_>,
     items: &[T],
     entry: impl Fn(&T) -> E,
 ) -> usize {
-    let Some(room) = writer.budget().checked_sub(1 + Envelope::CONTROL_OVERHEAD) else { return 0 };
-    let count = items.len().min(room / E::LEN);
+    let count = items.len().min(room_for::<E>(writer));
     if count == 0 && !items.is_empty() {
         return 0;
     }

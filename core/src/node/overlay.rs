@@ -23,9 +23,10 @@ use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Late, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
+use crate::rumor::requests::Request;
 use crate::rumor::shares::Room;
 use crate::rumor::trees::Trees;
-use crate::rumor::{Arrival, Rumor, RumorId, ShortId, floor};
+use crate::rumor::{Arrival, Rumor, RumorId, ShortId, Source, floor};
 use crate::time::Instant;
 use crate::wire::control::{Announced, Branch, Control, Entries};
 
@@ -39,6 +40,9 @@ const SWAP_MARGIN: Duration = Duration::from_millis(10);
 /// Trees pass rumours on at once. One that lay somewhere for so long before it came had to be asked for: some
 /// members around here are dead.
 const LATE: Duration = Duration::from_millis(100);
+
+/// Longest that a rumour may take along one link and still be taken for what it says of its age.
+const LINK_TAKES_MAX: Duration = Duration::from_millis(300);
 
 /// What a confirmation says of the tree of a rumour that has no course here. Who gets it knows better.
 const TREE_UNKNOWN: u8 = 0;
@@ -75,7 +79,10 @@ impl Node {
         let asked = || self.overlay.missing.asked(arrival.key.short());
         let link = self.overlay.links.find(arrival.from);
         let link = link.or_else(|| self.overlay.links.find(asked()?));
-        Came { link, off_tree: arrival.off_tree }
+        // A bare copy cannot say that it answers a question, so whoever asked must know.
+        let is_bare = matches!(arrival.source, Source::Content);
+        let answers = is_bare && asked().is_some_and(|asked| asked == arrival.from);
+        Came { link, off_tree: arrival.off_tree || answers }
     }
 
     /// The live links to members that take part.
@@ -112,8 +119,10 @@ impl Node {
                     course.asked.insert(link);
                 }
             }
-            course.far_since = missing.far_since();
-            let first = missing.first_near().map(|near| (near.addr, near.since));
+            // Who names a rumour before it exists makes no tree look slow, and no other way fast.
+            let born = self.begun_after(rumor);
+            course.far_since = missing.far_since().map(|since| since.max(born));
+            let first = missing.first_near().map(|near| (near.addr, near.since.max(born)));
             if let (Some((addr, since)), Some(_), false) = (first, came.link, came.off_tree) {
                 self.consider_swap(tree, id, came, addr, self.now.saturating_since(since));
             }
@@ -123,6 +132,16 @@ impl Node {
         }
         let keep = self.params.payload_cache_for;
         self.overlay.courses.begin(id, course, keep);
+    }
+
+    /// When a rumour that comes now was not there yet: it tells how long it lay on its way, and links are
+    /// given [`LINK_TAKES_MAX`] each. What came bare tells nothing.
+    fn begun_after(&self, rumor: &Rumor) -> Instant {
+        if matches!(rumor.id, RumorId::Content(_)) {
+            return Instant::ZERO;
+        }
+        let lay = Duration::from_millis(rumor.age_ms.into());
+        self.now.before(lay + LINK_TAKES_MAX * u32::from(rumor.hop))
     }
 
     fn learn_lag(&mut self, tree: u8, far_since: Option<Instant>) {
@@ -153,6 +172,7 @@ impl Node {
         }
         self.overlay.stir(tree);
         self.stats.swaps += 1;
+        // Untold, the next id along it does the same.
         self.tell_now(addr, |pending| pending.swaps.push((tree, id)));
         if let Some(worse) = came.link {
             self.prune(tree, worse);
@@ -210,8 +230,8 @@ impl Node {
         self.overlay.trees.prune(self.now, tree, link, statics);
         self.overlay.stir(tree);
         let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { return };
-        self.stats.prunes_sent += 1;
-        self.tell_now(addr, |pending| pending.prunes.push(tree));
+        let is_told = self.tell_now(addr, |pending| pending.prunes.push(tree));
+        self.stats.prunes_sent += u64::from(is_told);
     }
 
     /// Tells the other end of a link that a rumour is here.
@@ -226,9 +246,11 @@ impl Node {
         self.intend_control(addr, due);
     }
 
-    pub(super) fn tell_now(&mut self, to: SocketAddr, add: impl FnOnce(&mut Pending)) {
+    /// Tells something that cannot wait; `false`: too much waits already.
+    pub(super) fn tell_now(&mut self, to: SocketAddr, add: impl FnOnce(&mut Pending)) -> bool {
         let due = self.overlay.controls.urgent(to, add);
         self.intend_control(to, due);
+        matches!(due, Due::Now | Due::Later)
     }
 
     fn intend_control(&mut self, to: SocketAddr, due: Due) {
@@ -253,8 +275,13 @@ impl Node {
         let live = self.overlay_links();
         let targets = live.without(course.parent).minus(course.known_by);
         let fits = self.fits_datagram(rumor);
-        let eager =
-            if fits { targets.and(self.overlay.eager(course.tree)) } else { LinkSet::EMPTY };
+        // Nobody could tell a bare copy that came off its tree from one that came along it.
+        let is_told = course.off_tree && matches!(rumor.id, RumorId::Content(_));
+        let eager = if fits && !is_told {
+            targets.and(self.overlay.eager(course.tree))
+        } else {
+            LinkSet::EMPTY
+        };
         if rumor.payload.len() > IDONTWANT_FROM && self.overlay.take_stirred(course.tree) {
             // Before the payloads, which take longer.
             self.decline(id, eager);
@@ -289,7 +316,8 @@ impl Node {
     fn decline(&mut self, id: ShortId, links: LinkSet) {
         for link in links.iter() {
             let Some(addr) = self.overlay.links.get(link).map(|link| link.addr) else { continue };
-            self.tell_now(addr, |pending| pending.unwanted.push(id));
+            let is_told = self.tell_now(addr, |pending| pending.unwanted.push(id));
+            self.stats.payloads_declined += u64::from(is_told);
         }
     }
 
@@ -460,10 +488,8 @@ impl Node {
             self.stats.pulls_unanswered += 1;
             return;
         };
-        let room = self.overlay.may_serve(self.now, Some(to), rumor.message_len());
-        if room != Room::Free {
-            self.stats.pulls_unanswered += 1;
-            self.stats.shares_spent += u64::from(room == Room::Spent);
+        if self.overlay.may_serve(self.now, Some(to), rumor.message_len()) != Room::Free {
+            self.serve_later(Request { to, id, off_tree });
             return;
         }
         let link = self.overlay.links.find(to);
@@ -476,8 +502,33 @@ impl Node {
         }
         let Some(message) = rumor.reliable_message(self.now, off_tree) else { return };
         match self.send_reliably(member, &message) {
-            Ok(()) => self.stats.rumor_copies_grafted += 1,
+            Ok(()) => self.count_supplied(off_tree),
             Err(_) => self.stats.pulls_unanswered += 1,
+        }
+    }
+
+    pub(super) const fn count_supplied(&mut self, off_tree: bool) {
+        let copies = if off_tree {
+            &mut self.stats.rumor_copies_pulled
+        } else {
+            &mut self.stats.rumor_copies_grafted
+        };
+        *copies += 1;
+    }
+
+    /// Who asks for more than may be sent at a time has it a little later.
+    fn serve_later(&mut self, request: Request) {
+        match self.overlay.requests.add(request) {
+            Room::Free => return,
+            Room::Spent => self.stats.shares_spent += 1,
+            Room::Full => {}
+        }
+        self.stats.pulls_unanswered += 1;
+    }
+
+    fn serve_who_waited(&mut self) {
+        for Request { to, id, off_tree } in self.overlay.requests.take() {
+            self.supply(to, id, OffTree(off_tree));
         }
     }
 
@@ -486,6 +537,9 @@ impl Node {
     pub(super) fn run_overlay(&mut self) {
         self.ask_for_confirmations();
         self.ask_for_missing();
+        if self.overlay.serves_again_at().is_some_and(|at| at <= self.now) {
+            self.serve_who_waited();
+        }
         if self.overlay.controls.deadline().is_some_and(|at| at <= self.now) {
             for to in self.overlay.controls.flush() {
                 self.intend_talk(to);
@@ -538,11 +592,11 @@ impl Node {
                     self.overlay.trees.graft(tree, link, statics);
                     self.overlay.stir(tree);
                 }
-                self.stats.grafts_sent += 1;
-                self.tell_now(holder.addr, |pending| pending.grafts.push((tree, id)));
+                let is_told = self.tell_now(holder.addr, |pending| pending.grafts.push((tree, id)));
+                self.stats.grafts_sent += u64::from(is_told);
             } else {
-                self.stats.pulls_sent += 1;
-                self.tell_now(holder.addr, |pending| pending.pulls.push(id));
+                let is_told = self.tell_now(holder.addr, |pending| pending.pulls.push(id));
+                self.stats.pulls_sent += u64::from(is_told);
             }
             let rtt = link.and_then(|link| self.overlay.links.get(link)?.rtt());
             let wait = if is_fetched { FETCH_WITHIN } else { Link::supplied_within(rtt) };

@@ -22,13 +22,15 @@ use crate::rumor::controls::Digest;
 use crate::rumor::links::LinkId;
 use crate::rumor::missing::{Distance, Rumored};
 use crate::rumor::overlay::Told;
-use crate::wire::control::{Branch, Entries};
+use crate::wire::control::{Branch, Entries, Entry};
+use crate::wire::envelope::Envelope;
+use crate::wire::packet::PART_OVERHEAD;
 
 /// How often a tick repeats what is not so new.
 const WHOLE_EVERY: u32 = 10;
 
-/// Most ids in a digest: what a datagram of the usual size holds. Where more came of late, whole
-/// digests take turns.
+/// Most ids in a digest: what a datagram of the usual size holds; fewer where datagrams are shorter. Where
+/// more came of late, whole digests take turns.
 const DIGEST_IDS_MAX: usize = 128;
 
 /// In so many intervals of probes some datagram comes, an ack at least.
@@ -82,16 +84,22 @@ impl Node {
         }
     }
 
-    /// As many ids as a digest holds, less those that the other side named.
+    /// As many ids as a digest holds, less those that the other side named, which are in order.
     fn ids_to_talk_about(&self, breadth: Breadth, known: &[ShortId]) -> Vec<ShortId> {
         let courses = &self.overlay.courses;
-        let is_news = |id: &ShortId| !known.contains(id);
+        let max = self.digest_ids_max();
+        let is_news = |id: &ShortId| known.binary_search(id).is_err();
         if breadth == Breadth::Hot {
-            return courses.hot().filter(is_news).take(DIGEST_IDS_MAX).collect();
+            return courses.hot().filter(is_news).take(max).collect();
         }
         let turn = (self.overlay.ticks / WHOLE_EVERY) as usize;
         let then = self.now.before(self.lately());
-        courses.part_since(then, turn, DIGEST_IDS_MAX).filter(is_news).collect()
+        courses.part_since(then, turn, max).filter(is_news).collect()
+    }
+
+    fn digest_ids_max(&self) -> usize {
+        let room = self.datagram_room(Envelope::CONTROL_OVERHEAD + PART_OVERHEAD);
+        (room / Branch::LEN).clamp(1, DIGEST_IDS_MAX)
     }
 
     /// What came of late, so that whoever asks for it finds it: beyond three quarters of the time that
@@ -206,6 +214,7 @@ impl Node {
             known.iter().for_each(|&id| self.count_contact(epidemic, id, false));
         }
         let Some(breadth) = wants else { return };
+        known.sort_unstable();
         let own = self.with_trees(&self.ids_to_talk_about(breadth, &known));
         self.tell_now(from, |pending| {
             pending.lacking = Some(lacking);

@@ -157,7 +157,7 @@ impl Node {
     }
 
     /// The largest payload of one user message that fits a datagram behind a header of our own.
-    fn datagram_room(&self, header: usize) -> usize {
+    pub(super) fn datagram_room(&self, header: usize) -> usize {
         let around = self.datagram_overhead() + 1 + header;
         self.params.packet_size_max().saturating_sub(around)
     }

@@ -106,10 +106,13 @@ pub struct Stats {
     pub eager_flips: u64,
     /// Payloads asked for along a link because only the id had come.
     pub grafts_sent: u64,
-    /// Links given up in a tree because they brought a duplicate.
+    /// Members told that their payloads of a tree are not wanted any more: they brought a duplicate, or
+    /// another link is faster.
     pub prunes_sent: u64,
     /// Links taken into a tree because they were faster.
     pub swaps: u64,
+    /// Neighbours told that they need not send a large payload, before they did.
+    pub payloads_declined: u64,
     /// Payloads asked for elsewhere.
     pub pulls_sent: u64,
     /// Payloads asked for that are not here any more, or more than may be sent at a time.

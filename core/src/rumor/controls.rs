@@ -78,7 +78,7 @@ impl Pending {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let digest = self.digest.as_ref().map_or(0, |digest| 1 + digest.entries.len());
         self.prunes.len()
             + self.grafts.len()

@@ -2,7 +2,6 @@
 //! known to have it.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ShortId;
@@ -33,6 +32,8 @@ pub(crate) struct Course {
     pub(crate) wanted: LinkSet,
     /// Contacts in vain, for the repair.
     pub(crate) contacts: u8,
+    /// Its place among those that the repair still talks about.
+    hot: Option<u64>,
     stage: Stage,
 }
 
@@ -81,6 +82,7 @@ impl Course {
             asked: LinkSet::EMPTY,
             wanted: LinkSet::EMPTY,
             contacts: 0,
+            hot: None,
             stage: Stage::Done,
         }
     }
@@ -108,8 +110,10 @@ pub(crate) struct Courses {
     courses: BTreeMap<ShortId, Course>,
     order: VecDeque<ShortId>,
     due: BTreeSet<(Instant, ShortId)>,
-    /// What the repair still talks about, oldest first.
-    hot: VecDeque<ShortId>,
+    /// What the repair still talks about, by the order in which it came.
+    hot: BTreeMap<u64, ShortId>,
+    /// How many came.
+    begun: u64,
 }
 
 impl Courses {
@@ -125,7 +129,7 @@ impl Courses {
     /// Begins a course; forgets those that are older than `keep`, and the oldest beyond the limit. An id
     /// may come again: what was seen is forgotten some time, and who starts rumours can find two of one
     /// short id. The newer course stands then, and nothing is left of the older.
-    pub(crate) fn begin(&mut self, id: ShortId, course: Course, keep: Duration) {
+    pub(crate) fn begin(&mut self, id: ShortId, mut course: Course, keep: Duration) {
         let now = course.since;
         let is_old = |course: &Course| now.saturating_since(course.since) > keep;
         while self.order.front().and_then(|id| self.courses.get(id)).is_some_and(is_old)
@@ -137,9 +141,11 @@ impl Courses {
             self.order.retain(|&other| other != id);
             self.forget(id);
         }
+        self.begun += 1;
+        course.hot = Some(self.begun);
         self.courses.insert(id, course);
         self.order.push_back(id);
-        self.hot.push_back(id);
+        self.hot.insert(self.begun, id);
     }
 
     fn forget_first(&mut self) {
@@ -149,10 +155,10 @@ impl Courses {
     }
 
     fn forget(&mut self, id: ShortId) {
+        self.cool(id);
         if let Some(until) = self.courses.remove(&id).and_then(|course| course.stage.until()) {
             self.due.remove(&(until, id));
         }
-        self.cool(id);
     }
 
     /// Notes that a rumour is sent along these links, which confirm it within a time.
@@ -212,19 +218,22 @@ impl Courses {
 
     /// What the repair still talks about, oldest first.
     pub(crate) fn hot(&self) -> impl Iterator<Item = ShortId> {
-        self.hot.iter().copied()
+        self.hot.values().copied()
     }
 
     /// Talk about it no more.
     pub(crate) fn cool(&mut self, cold: ShortId) {
-        self.hot.retain(|&id| id != cold);
+        let place = self.courses.get_mut(&cold).and_then(|course| course.hot.take());
+        place.and_then(|place| self.hot.remove(&place));
     }
 
     /// Talk no more about what came more than `keep` ago.
     pub(crate) fn cool_the_old(&mut self, now: Instant, keep: Duration) {
         let is_old = |course: &Course| now.saturating_since(course.since) > keep;
-        while self.hot.front().and_then(|id| self.courses.get(id)).is_some_and(is_old) {
-            self.hot.pop_front();
+        while let Some((_, &id)) = self.hot.first_key_value()
+            && self.courses.get(&id).is_some_and(is_old)
+        {
+            self.cool(id);
         }
     }
 
@@ -259,14 +268,15 @@ impl Courses {
         assert_eq!(self.courses.len(), self.order.len(), "every course has its age");
         let awaited = self.courses.values().filter(|c| c.stage.until().is_some()).count();
         assert_eq!(awaited, self.due.len(), "every deadline belongs to a course");
-        let hot: Vec<_> = self.hot().filter(|id| !self.courses.contains_key(id)).collect();
-        assert!(hot.is_empty(), "only known rumours are talked about");
+        let is_hot = |(place, id)| self.courses.get(id).and_then(|c| c.hot.as_ref()) == Some(place);
+        assert!(self.hot.iter().all(is_hot), "only known rumours are talked about");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use core::net::SocketAddr;
 
     const KEEP: Duration = Duration::from_secs(30);

@@ -13,6 +13,7 @@
 //! | `course` | how each rumour came, where it went, who confirmed it |
 //! | `missing` | what others have and this node lacks |
 //! | `controls` | what is to be told about it |
+//! | `requests` | who waits for a payload that was asked for |
 //! | `floor` | links that follow from the members alone |
 //! | `shares` | how much of what is bounded for all one peer may use up |
 //! | `proxies` | who brings rumours to plain members |
@@ -27,6 +28,7 @@ pub(crate) mod links;
 pub(crate) mod missing;
 pub(crate) mod overlay;
 pub(crate) mod proxies;
+pub(crate) mod requests;
 mod seen;
 pub(crate) mod shares;
 pub(crate) mod trees;

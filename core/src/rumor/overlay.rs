@@ -13,6 +13,7 @@ use super::course::Courses;
 use super::links::{LinkSet, Links};
 use super::missing::{MissingRumors, Patience};
 use super::proxies::Proxies;
+use super::requests::Requests;
 use super::shares::{Room, room};
 use super::trees::Trees;
 use crate::config::Params;
@@ -22,8 +23,8 @@ use crate::time::Instant;
 /// Most rumours remembered that neighbours do not want before they came here.
 const UNWANTED_MAX: usize = 256;
 
-/// Bytes of payload that a node sends to those who ask within [`SERVED_SPAN`], of which each has a share;
-/// asking for more is counted as unanswered.
+/// Bytes of payload that a node sends to those who ask within [`SERVED_SPAN`], of which each has a share.
+/// Who asks for more waits.
 const SERVED_BYTES_MAX: usize = 1 << 20;
 const SERVED_SPAN: Duration = Duration::from_millis(200);
 
@@ -70,6 +71,7 @@ pub(crate) struct Overlay {
     /// Nothing came for longer than usual, and no whole digest was answered since.
     pub(crate) was_deaf: bool,
     served: Served,
+    pub(crate) requests: Requests,
     pub(crate) degraded_at: Option<Instant>,
     pub(crate) is_isolated: bool,
     unwanted: VecDeque<(ShortId, LinkSet)>,
@@ -96,6 +98,7 @@ impl Overlay {
             datagram_at: Instant::ZERO,
             was_deaf: false,
             served: Served::default(),
+            requests: Requests::default(),
             degraded_at: None,
             is_isolated: false,
             unwanted: VecDeque::new(),
@@ -144,6 +147,11 @@ impl Overlay {
         room
     }
 
+    /// When those who asked for more than may be sent at a time are served, if there are any.
+    pub(crate) fn serves_again_at(&self) -> Option<Instant> {
+        (!self.requests.is_empty()).then(|| self.served.since + SERVED_SPAN)
+    }
+
     /// A tree changed here.
     pub(crate) const fn stir(&mut self, tree: u8) {
         self.stirred |= 1 << (tree % 64);
@@ -178,8 +186,12 @@ impl Overlay {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.courses.deadline(), self.missing.deadline(), self.controls.deadline()];
+        let deadlines = [
+            self.courses.deadline(),
+            self.missing.deadline(),
+            self.controls.deadline(),
+            self.serves_again_at(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -189,6 +201,7 @@ impl Overlay {
         self.missing.check();
         self.controls.check();
         self.proxies.check();
+        self.requests.check();
     }
 }
 
