@@ -172,6 +172,7 @@ fn a_tree_mends_itself_around_a_neighbour_that_died_undetected() {
     say(&mut cluster, 0, b"first");
     cluster.run_for(2 * SECOND);
     assert_eq!(receipts(&mut cluster)[&b"first"[..]].len(), 32 - 3 - 1);
+    assert_eq!(cluster.node(0).stats().links_silenced, 2, "those to 1 and 2");
     clear(&mut cluster);
     say(&mut cluster, 0, b"next");
     cluster.run_for(SECOND);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rumormill_sim::{Latency, Network};
 
 use crate::cast::{Cast, MS, SECOND, id, seeds};
-use crate::graphs::{cube, regular};
+use crate::graphs::{cube, regular, ring};
 
 /// A link that was given up in a tree is no faster way there for so long.
 const BACK_OFF: Duration = Duration::from_secs(5);
@@ -47,6 +47,36 @@ fn spikes_swap_a_link_at_most_once_in_its_back_off() {
             assert!(swaps <= most, "seed {seed}: node {index} swapped {swaps} times");
         }
         cast.assert_repaired(said);
+        cast.assert_whole(&[0]);
+    }
+}
+
+/// Two ways of two hops to the far side of a ring, of which the one in use becomes slow.
+#[test]
+fn a_way_that_became_slow_is_left_for_the_other_one() {
+    for seed in seeds() {
+        let mut cast = Cast::new(seed, ring(4));
+        *cast.world.network_mut() = Network { latency: Latency::Uniform(MS), ..Network::default() };
+        cast.warm(&[0]);
+        cast.run(BACK_OFF);
+        let far = 2;
+        let slow = cast.parent(cast.said.len() - 1, far).unwrap();
+        // Both what comes and what goes waits for it; the word of the other way comes after 22 ms.
+        cast.world.set_lag(id(slow), 15 * MS);
+        let before = cast.node(far).stats().swaps;
+        let [first, second] = [(); 2].map(|()| {
+            let number = cast.say(0);
+            cast.run(SECOND);
+            number
+        });
+        assert_eq!(cast.node(far).stats().swaps, before + 1, "seed {seed}");
+        let took = |number: usize| {
+            let receipt = cast.receipt(number, far).unwrap();
+            receipt.at.saturating_since(cast.said[number].at)
+        };
+        assert!(took(first) > 30 * MS && took(second) < 10 * MS, "seed {seed}");
+        assert_eq!(cast.copies(second), 3, "seed {seed}: the slow one brings it no more");
+        cast.world.set_lag(id(slow), Duration::ZERO);
         cast.assert_whole(&[0]);
     }
 }

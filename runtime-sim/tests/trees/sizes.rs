@@ -45,6 +45,29 @@ fn payloads_of_64_kb() {
     assert!((150..=160).contains(&fetched), "over streams, once each: {fetched}");
 }
 
+/// While a tree takes shape, payloads over a thousand bytes are declined before they are sent: where
+/// uplinks are narrow, words about them overtake them.
+#[test]
+fn whoever_has_a_large_payload_is_not_sent_it_again() {
+    for seed in seeds() {
+        let flood = |len| {
+            let mut cast = Cast::new(seed, full(12));
+            let narrow = Bandwidth { bytes_per_second: 100_000, queue_bytes_max: 100_000 };
+            (0..12).for_each(|index| cast.world.set_bandwidth(id(index), Some(narrow)));
+            let number = cast.say_long(0, CHANNEL, len);
+            cast.run(2 * SECOND);
+            cast.assert_heard(number..number + 1, "through narrow uplinks");
+            (cast.copies(number), cast.sum(|stats| stats.payloads_declined))
+        };
+        let ((small, nobody), (large, declined)) = (flood(1_000), flood(1_001));
+        assert!(nobody == 0 && declined > 0, "seed {seed}: {nobody}, {declined}");
+        assert!(
+            large * 4 <= small * 3,
+            "seed {seed}: {large} copies, {small} where nobody declines"
+        );
+    }
+}
+
 /// So much at one instant that digests take turns.
 #[test]
 fn a_burst_of_500_under_loss() {
