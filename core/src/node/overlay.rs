@@ -1,6 +1,15 @@
 //! Rumours along the overlay's links: payloads to eager ones, ids to lazy ones, and what members say
 //! about it (Plumtree §3.2-3.5).
 //!
+//! What a link is to a tree here, and what changes that:
+//!
+//! | it is | it carries | and becomes |
+//! |---|---|---|
+//! | eager | payloads | lazy, if a duplicate came along it, its end sends PRUNE, or it lost a swap |
+//! | lazy | ids | eager, if its end sends GRAFT, is sent one for what it told of, or won a swap |
+//! | silent: an answer did not come in time | ids | lazy, as soon as it is heard; asked for anything, eager |
+//! | down: its member is dead, or there is none | nothing | eager when somebody is there (of the list), or lazy (of the floor) |
+//!
 //! Every live link carries, for every rumour, either its payload or its id, both ways: an id back
 //! along the link that brought a payload confirms it. Who does not confirm is asked once and then
 //! passed over until it is heard again; who is told an id and gets no payload asks for it. Of rumours that
