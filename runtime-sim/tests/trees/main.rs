@@ -14,6 +14,7 @@
 //! | `hostile` | forged wishes and payloads, empty caches |
 //! | `sizes` | payloads of all sizes, bursts, clusters of one to three |
 //! | `plain` | members that speak memberlist only |
+//! | `policies` | each policy of repair |
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
 
@@ -24,4 +25,5 @@ mod graphs;
 mod hostile;
 mod links;
 mod plain;
+mod policies;
 mod sizes;
