@@ -213,6 +213,10 @@ pub(crate) enum ExperimentCommand {
     ///   kv-demo experiment epidemic                          # the published tables
     ///   kv-demo experiment epidemic --exchange push,pull,push-pull --k 1,2,3
     ///   kv-demo experiment epidemic --interest feedback,blind --stop counter,coin --sites 10000
+    ///   kv-demo experiment epidemic --partner any,not-back,unsent --k 2 --sites 20
+    ///
+    /// The last line compares whom a site may tell: any other, as published; not the one that told it
+    /// first; nor those that it told already. Among a thousand sites it hardly matters, among twenty it does.
     ///
     /// The repair of mode `matching` follows one of them: push-pull, feedback, a counter of 3.
     #[command(verbatim_doc_comment)]
