@@ -20,6 +20,7 @@ pub use published::{Printed, Published, SITES, TABLES, Table, Verdict};
 use super::batch::progress_bar;
 use super::interrupt::is_interrupted;
 use crate::summary::Statistics;
+use published::runs_to_judge;
 use spread::{Course, spread};
 
 /// Most sites of an epidemic.
@@ -123,6 +124,8 @@ pub struct Row {
     pub published: Option<Published>,
     /// The residue beside it.
     pub residue_is: Option<Verdict>,
+    /// If these runs are too few to say: how many are not.
+    pub runs_to_judge: Option<u64>,
     /// The traffic beside it.
     pub traffic_is: Option<Verdict>,
 }
@@ -140,7 +143,7 @@ pub fn study(study: &Study) -> Option<Findings> {
             policy.partner.word()
         ));
         let courses = courses(study, policy, &|runs| bar.inc(runs))?;
-        Some(Row::new(policy, study.sites, &courses))
+        Some(Row::new(policy, study, &courses))
     };
     let rows = study.policies.iter().map(row).collect::<Option<Vec<_>>>();
     bar.finish_and_clear();
@@ -229,7 +232,8 @@ fn words(policy: Epidemic) -> [&'static str; 3] {
 }
 
 impl Row {
-    fn new(Policy { epidemic, partner }: Policy, sites: u32, courses: &[Course]) -> Self {
+    fn new(policy: Policy, study: &Study, courses: &[Course]) -> Self {
+        let (Policy { epidemic, partner }, &Study { sites, runs, .. }) = (policy, study);
         let over = |figure: &dyn Fn(&Course) -> Option<f64>| -> Statistics {
             courses.iter().filter_map(figure).collect()
         };
@@ -247,6 +251,9 @@ impl Row {
         let is_published = sites == SITES && partner == Partner::Any;
         let table = Table::of(epidemic).filter(|_| is_published);
         let published = table.and_then(|table| table.row(k_of(epidemic)));
+        let residue_is =
+            published.map(|row| Verdict::of_residue(row.residue, residue, missed, runs));
+        let is_few = residue_is == Some(Verdict::TooFew);
         let [exchange, interest, stop] = words(epidemic);
         Self {
             exchange,
@@ -264,7 +271,8 @@ impl Row {
             push_law: (-traffic).exp(),
             table: table.map(|table| table.name),
             published,
-            residue_is: published.map(|row| Verdict::of_residue(row.residue, residue, missed)),
+            residue_is,
+            runs_to_judge: published.filter(|_| is_few).map(|row| runs_to_judge(row.residue)),
             traffic_is: published.map(|row| Verdict::of(row.traffic, traffic)),
         }
     }

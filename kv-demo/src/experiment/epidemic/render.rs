@@ -36,6 +36,9 @@ pub(super) fn table(findings: &Findings) -> String {
         text.push_str(&rows[0].table.map(|name| format!(" (Demers {name})")).unwrap_or_default());
         text.push('\n');
         text.extend(grid(rows).lines().map(|line| format!("{}\n", line.trim_end())));
+        for (row, runs) in rows.iter().filter_map(|row| Some((row, row.runs_to_judge?))) {
+            text.push_str(&format!("few: k = {} is judged with --runs {runs}\n", row.k));
+        }
         text.push('\n');
     }
     text.push_str(LEGEND);
@@ -103,7 +106,7 @@ pub(super) fn json(findings: &Findings) -> String {
 /// A field of a row: its name, and what its cell holds.
 type Column = (&'static str, fn(&Row) -> String);
 
-const COLUMNS: [Column; 19] = [
+const COLUMNS: [Column; 20] = [
     ("exchange", |row| row.exchange.to_owned()),
     ("interest", |row| row.interest.to_owned()),
     ("stop", |row| row.stop.to_owned()),
@@ -123,6 +126,7 @@ const COLUMNS: [Column; 19] = [
     ("published_t_last", |row| cell(row.published.map(|row| row.t_last.0))),
     ("residue_is", |row| word(row.residue_is).to_owned()),
     ("traffic_is", |row| word(row.traffic_is).to_owned()),
+    ("runs_to_judge", |row| cell(row.runs_to_judge)),
 ];
 
 pub(super) fn csv(findings: &Findings) -> String {

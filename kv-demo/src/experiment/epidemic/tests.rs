@@ -106,6 +106,19 @@ fn who_is_asked_sends_fewer_copies_the_more_it_knows_of_whom_it_told() {
 }
 
 #[test]
+fn a_residue_of_too_few_says_what_would_judge_it() {
+    let findings = small(&policies(&TABLES[2]), 20);
+    let takes: Vec<_> = findings.rows.iter().map(|row| row.runs_to_judge).collect();
+    assert_eq!(takes, [None, Some(345), Some(50_000)]);
+    let table = findings.to_table();
+    assert!(table.contains("\nfew: k = 3 is judged with --runs 50000\n"), "{table}");
+    assert!(!table.contains("k = 1 is judged"), "{table}");
+    let csv = findings.to_csv();
+    let ends: Vec<&str> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(ends, ["runs_to_judge", "", "345", "50000"]);
+}
+
+#[test]
 fn only_partners_like_the_papers_are_judged() {
     for partner in [Partner::NotBack, Partner::Unsent] {
         let policies = policies(&TABLES[0])[..1].to_vec();
