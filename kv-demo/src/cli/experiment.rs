@@ -150,7 +150,12 @@ impl LoadArgs {
 /// Reads a number of messages per second.
 fn rate(text: &str) -> Result<NonZeroU32, String> {
     let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= RATE_MAX);
-    rate.ok_or_else(|| format!("`{text}` is no rate: use 1 to {RATE_MAX} messages per second"))
+    rate.ok_or_else(|| {
+        format!(
+            "`{text}` is no rate: use a whole number of messages per second, 1 to {RATE_MAX}; without \
+             --rate each waits for the one before"
+        )
+    })
 }
 
 /// A list of runs with a name.
@@ -185,6 +190,13 @@ pub(crate) enum WrongFlags {
     Graph(#[from] SourceError),
     #[error(transparent)]
     Unheeded(#[from] Unheeded),
+}
+
+impl WrongFlags {
+    /// Whether the command line alone is wrong, and not a file that it names.
+    pub(crate) const fn is_usage(&self) -> bool {
+        !matches!(self, Self::Graph(SourceError::File(_)))
+    }
 }
 
 #[derive(Debug, Subcommand)]
