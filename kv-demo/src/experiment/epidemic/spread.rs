@@ -353,9 +353,8 @@ mod tests {
                 let before = world.barred.clone();
                 let copies = world.contacts(exchange, &mut chance);
                 sent += copies;
-                for (teller, barred) in (0..).zip(&world.barred) {
-                    let new =
-                        barred.iter().filter(|other| !before[teller as usize].contains(other));
+                for (teller, (barred, before)) in world.barred.iter().zip(&before).enumerate() {
+                    let new = barred.iter().filter(|other| !before.contains(other));
                     tellings.extend(new.map(|&listener| (teller, listener)));
                 }
                 world.lose_interest(epidemic, &mut chance);
