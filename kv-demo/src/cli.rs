@@ -18,8 +18,8 @@ use kv_demo::settings::{OVERLAY, Setting};
 use kv_demo::topology::{DIM_MAX, Graph, Source, SourceError};
 
 pub(crate) use epidemic::{EpidemicArgs, EpidemicFormat};
-pub(crate) use experiment::{CalibrateArgs, ExperimentArgs, ExperimentCommand};
-pub(crate) use node::NodeArgs;
+pub(crate) use experiment::{CalibrateArgs, ExperimentArgs, ExperimentCommand, WrongFlags};
+pub(crate) use node::{NodeArgs, SetupError};
 pub(crate) use operate::{JoinArgs, KeysArgs, LeaveArgs};
 
 /// Where the HTTP door is unless said otherwise.
@@ -403,6 +403,21 @@ mod tests {
         let Overrides { immediate, prune, repair, floor, .. } = options.overrides;
         assert_eq!((immediate, prune), (Some(true), Some(false)));
         assert_eq!((repair, floor), (Some(false), Some(false)));
+    }
+
+    #[test]
+    fn so_many_messages_as_the_help_says_are_measured() {
+        let messages = |flags: &str| {
+            let line = format!("kv-demo experiment {flags}");
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let Command::Experiment(args) = cli.command else { panic!("an experiment") };
+            args.options().unwrap().conditions.messages
+        };
+        assert_eq!(["", "--rate 5", "--rate 5 --messages 1"].map(messages), [1, 100, 1]);
+        let mut help = Cli::command();
+        let experiment = help.find_subcommand_mut("experiment").unwrap();
+        let text = experiment.render_long_help().to_string();
+        assert!(text.contains("[default: 1, with --rate 100]"), "{text}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{
     CalibrateArgs, Cli, Command, EpidemicArgs, EpidemicFormat, ExperimentArgs, ExperimentCommand,
-    MembersArgs, OutputFormat, ReportArgs, TopologyArgs,
+    MembersArgs, OutputFormat, ReportArgs, SetupError, TopologyArgs, WrongFlags,
 };
 
 fn main() -> ExitCode {
@@ -44,13 +44,25 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kv-demo: {error}");
-            match error.downcast_ref() {
-                Some(
-                    ExperimentError::Interrupted { .. } | ExperimentError::CalibrationInterrupted,
-                ) => ExitCode::from(experiment::EXIT_INTERRUPTED),
-                _ => ExitCode::FAILURE,
-            }
+            exit_code(error.as_ref())
         }
+    }
+}
+
+/// As clap says that values are wrong.
+const EXIT_USAGE: u8 = 2;
+
+fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
+    let is_interrupt = matches!(
+        error.downcast_ref(),
+        Some(ExperimentError::Interrupted { .. } | ExperimentError::CalibrationInterrupted)
+    );
+    let is_usage = error.downcast_ref().is_some_and(WrongFlags::is_usage)
+        || error.downcast_ref().is_some_and(SetupError::is_usage);
+    match (is_interrupt, is_usage) {
+        (true, _) => ExitCode::from(experiment::EXIT_INTERRUPTED),
+        (false, true) => ExitCode::from(EXIT_USAGE),
+        (false, false) => ExitCode::FAILURE,
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 
 use std::net::{TcpListener, UdpSocket};
 
-use common::{Dir, binary, refusal};
+use common::{Dir, binary, misuse, refusal};
 
 const GOOD: &str = "[nodes.Node1]\nbind = \"127.0.0.1:0\"\n[nodes.Node2]\nbind = \"127.0.0.1:0\"\n";
 
@@ -140,6 +140,27 @@ fn switches_that_no_chosen_mode_obeys() {
     let links = ["node", "--bind", "127.0.0.1:0", "--neighbor", "127.0.0.1:1"];
     let text = refusal(binary().args(links));
     assert!(text.contains("--neighbor is for modes thesis-matching and matching"), "{text}");
+}
+
+#[test]
+fn flags_that_do_not_go_together_end_like_values_that_are_wrong() {
+    let experiment = |flags: &[&str]| misuse(binary().arg("experiment").args(flags));
+    for (flags, fix) in [
+        (&["--modes", "classic", "--prune", "off"][..], "mode matching: choose that mode"),
+        (&["--runtime", "udp", "--loss", "5%"], "add --runtime sim"),
+        (&["--topology", "hypercube", "--nodes", "10"], "hypercube"),
+        (&["--churn", "400%/min"], "write it as 50%/min, from 0.0001% to 100%"),
+        (&["--rate", "0.5"], "a whole number of messages per second, 1 to 100000"),
+    ] {
+        let text = experiment(flags);
+        assert!(text.contains(fix), "{text}");
+    }
+    let node = ["node", "--bind", "127.0.0.1:0", "--mode", "classic", "--floor", "off"];
+    assert!(misuse(binary().args(node)).contains("choose that mode"));
+    // A file is no command line.
+    let file = ["experiment", "--topology", "file:/nowhere/at/all"];
+    let output = binary().args(file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

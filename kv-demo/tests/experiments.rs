@@ -118,7 +118,7 @@ fn a_report_from_the_traces_equals_the_results_of_the_experiment() {
     let before = Results::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let table = binary().arg("report").arg(dir.path()).output().unwrap();
-    assert!(String::from_utf8(table.stdout).unwrap().contains("ring of dimension 2"));
+    assert!(String::from_utf8(table.stdout).unwrap().contains("\nring: 4 nodes"));
     assert_eq!(Results::read(&path).unwrap(), before);
 }
 

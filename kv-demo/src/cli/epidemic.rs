@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use kv_demo::experiment::epidemic::{RUNS_MAX, SITES, SITES_MAX, Study, TABLES, Table, with_k};
+use kv_demo::experiment::epidemic::{
+    Partner, Policy, RUNS_MAX, SITES, SITES_MAX, Study, TABLES, Table, with_k,
+};
 use rumormill::{Epidemic, Exchange, Stop};
 
 #[derive(Debug, Args)]
@@ -20,6 +22,11 @@ pub(crate) struct EpidemicArgs {
     /// (counter), or each with a chance of 1 to k (coin)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     stop: Vec<End>,
+    /// Whom a site may tell: any other; not the one that told it first (not-back); nor those that it
+    /// told already (unsent). With nobody left it loses interest. The published tables have any
+    /// [default: any]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    partner: Vec<Whom>,
     /// The k of counters and coins [default: those of the published tables, otherwise 1,2,3,4,5]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..))]
     k: Vec<u8>,
@@ -69,6 +76,13 @@ enum End {
     Coin,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Whom {
+    Any,
+    NotBack,
+    Unsent,
+}
+
 impl EpidemicArgs {
     /// What is to be studied.
     pub(crate) fn study(&self) -> Study {
@@ -76,7 +90,8 @@ impl EpidemicArgs {
         Study { policies: self.policies(), sites, runs, seed }
     }
 
-    fn policies(&self) -> Vec<Epidemic> {
+    /// Kind by kind, each with all partners, and each of those with all k.
+    fn policies(&self) -> Vec<Policy> {
         let is_published =
             self.exchange.is_empty() && self.interest.is_empty() && self.stop.is_empty();
         let kinds =
@@ -88,7 +103,15 @@ impl EpidemicArgs {
                 |k: &u8| !self.k.is_empty() || table.is_none_or(|table| table.row(*k).is_some());
             ks.filter(is_wanted).map(|k| with_k(policy, k)).collect::<Vec<_>>()
         };
-        kinds.into_iter().flat_map(with_all_k).collect()
+        let partners = super::given_or(&self.partner, &[Whom::Any]);
+        let with_all_partners = |kind: Epidemic| {
+            let policies = with_all_k(kind);
+            partners.iter().flat_map(move |&whom| {
+                let policy = |&epidemic: &Epidemic| Policy { epidemic, partner: partner(whom) };
+                policies.iter().map(policy).collect::<Vec<_>>()
+            })
+        };
+        kinds.into_iter().flat_map(with_all_partners).collect()
     }
 
     /// The policies that were named; what was left out is as in the first table.
@@ -120,6 +143,14 @@ fn policy(exchange: Way, interest: Interest, stop: End) -> Epidemic {
     }
 }
 
+fn partner(whom: Whom) -> Partner {
+    match whom {
+        Whom::Any => Partner::Any,
+        Whom::NotBack => Partner::NotBack,
+        Whom::Unsent => Partner::Unsent,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Cli, Command, ExperimentCommand};
@@ -139,9 +170,9 @@ mod tests {
         let study = study("").unwrap();
         assert_eq!((study.policies.len(), study.sites, study.runs), (13, 1_000, 1_000));
         let first = Epidemic { exchange: Exchange::Push, feedback: true, stop: Stop::Counter(1) };
-        assert_eq!(study.policies[0], first);
+        assert_eq!(study.policies[0], Policy { epidemic: first, partner: Partner::Any });
         let last = Epidemic { exchange: Exchange::Pull, feedback: true, stop: Stop::Counter(3) };
-        assert_eq!(study.policies[12], last);
+        assert_eq!(study.policies[12], Policy { epidemic: last, partner: Partner::Any });
     }
 
     #[test]
@@ -149,9 +180,22 @@ mod tests {
         let named = study("--exchange push-pull,pull --stop coin,counter --k 2,7").unwrap();
         assert_eq!(named.policies.len(), 8);
         let first = Epidemic { exchange: Exchange::PushPull, feedback: true, stop: Stop::Coin(2) };
-        assert_eq!(named.policies[0], first);
+        assert_eq!(named.policies[0].epidemic, first);
         assert_eq!(study("--interest blind").unwrap().policies.len(), 5);
         assert_eq!(study("--k 6").unwrap().policies.len(), 3);
+    }
+
+    #[test]
+    fn partners_are_taken_with_commas_and_repeated_each_with_all_k() {
+        let policies = study("--partner any,unsent --partner not-back --k 1,2").unwrap().policies;
+        assert_eq!(policies.len(), 3 * 3 * 2);
+        let partners: Vec<Partner> = policies[..6].iter().map(|policy| policy.partner).collect();
+        let [any, unsent, not_back] = [Partner::Any, Partner::Unsent, Partner::NotBack];
+        assert_eq!(partners, [any, any, unsent, unsent, not_back, not_back]);
+        assert_eq!(policies[0].epidemic, policies[2].epidemic);
+        let tables = study("--partner unsent").unwrap().policies;
+        assert_eq!(tables.len(), 13, "those of the tables, to compare with");
+        assert!(study("--partner back").is_none());
     }
 
     #[test]

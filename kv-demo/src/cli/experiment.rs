@@ -151,7 +151,12 @@ impl LoadArgs {
 /// Reads a number of messages per second.
 fn rate(text: &str) -> Result<NonZeroU32, String> {
     let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= RATE_MAX);
-    rate.ok_or_else(|| format!("`{text}` is no rate: use 1 to {RATE_MAX} messages per second"))
+    rate.ok_or_else(|| {
+        format!(
+            "`{text}` is no rate: use a whole number of messages per second, 1 to {RATE_MAX}; without \
+             --rate each waits for the one before"
+        )
+    })
 }
 
 /// A list of runs with a name.
@@ -188,6 +193,13 @@ pub(crate) enum WrongFlags {
     Unheeded(#[from] Unheeded),
 }
 
+impl WrongFlags {
+    /// Whether the command line alone is wrong, and not a file that it names.
+    pub(crate) const fn is_usage(&self) -> bool {
+        !matches!(self, Self::Graph(SourceError::File(_)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExperimentCommand {
     /// Measure the floor of this machine: the same processes, a bare UDP flood, nothing else.
@@ -214,6 +226,10 @@ pub(crate) enum ExperimentCommand {
     ///   kv-demo experiment epidemic                          # the published tables
     ///   kv-demo experiment epidemic --exchange push,pull,push-pull --k 1,2,3
     ///   kv-demo experiment epidemic --interest feedback,blind --stop counter,coin --sites 10000
+    ///   kv-demo experiment epidemic --partner any,not-back,unsent --k 2 --sites 20
+    ///
+    /// The last line compares whom a site may tell: any other, as published; not the one that told it
+    /// first; nor those that it told already. Among a thousand sites it hardly matters, among twenty it does.
     ///
     /// The repair of mode `matching` follows one of them: push-pull, feedback, a counter of 3.
     #[command(verbatim_doc_comment)]

@@ -97,6 +97,13 @@ pub(crate) enum SetupError {
     Key { path: PathBuf, error: Unheeded },
 }
 
+impl SetupError {
+    /// Whether the command line alone is wrong, and not a file that it names.
+    pub(crate) const fn is_usage(&self) -> bool {
+        matches!(self, Self::Flag(_))
+    }
+}
+
 impl NodeArgs {
     /// What the flags and the file say together.
     ///

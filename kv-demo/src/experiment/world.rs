@@ -27,7 +27,7 @@ pub struct WorldPlan {
 }
 
 impl WorldPlan {
-    pub(super) fn loss(self) -> Ratio {
+    pub(crate) fn loss(self) -> Ratio {
         Ratio::per_million(self.loss_ppm)
     }
 }

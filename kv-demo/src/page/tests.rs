@@ -28,7 +28,7 @@ fn each_network_has_a_run_of_each_mode() {
     assert_eq!(
         titles,
         [
-            "bus of dimension 2: 4 nodes, 3 repeats, udp, preset lan",
+            "bus: 4 nodes, 3 repeats, udp, preset lan",
             "hypercube of dimension 4: 16 nodes, 3 repeats, udp, preset lan"
         ]
     );
@@ -184,7 +184,7 @@ fn the_largest_page_keeps_its_limit_and_tells_what_it_left_out() {
         list(&data_of(&page)["networks"]).iter().map(|network| list(&network["runs"]).len()).sum();
     assert_eq!(runs, 16);
     assert!(page.contains("Not replayed, or not in every mode"), "said openly");
-    assert!(page.contains("bus of dimension 11: 2048 nodes"));
+    assert!(page.contains("bus: 2048 nodes"));
 }
 
 #[test]

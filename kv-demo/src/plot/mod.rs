@@ -133,10 +133,10 @@ impl Network {
     }
 
     fn title(&self) -> String {
-        if self.nodes.is_power_of_two() {
-            format!("{} of dimension {} ({} nodes)", self.topology, self.dim, self.nodes)
-        } else {
-            format!("{} ({} nodes)", self.topology, self.nodes)
+        let Self { topology, nodes, .. } = *self;
+        match topology::dimension(topology, nodes as usize) {
+            Some(dim) => format!("{topology} of dimension {dim} ({nodes} nodes)"),
+            None => format!("{topology} ({nodes} nodes)"),
         }
     }
 

@@ -3,8 +3,10 @@
 
 use super::table::{Column, Section, cell, grid, under_headings};
 use super::{Results, sections};
+use crate::experiment::WorldPlan;
 use crate::metrics::RunFigures;
 use crate::summary::GroupSummary;
+use rumormill_sim::Ratio;
 
 const COLUMNS: [Column; 13] = [
     Column { name: "\nmode", blanks: 2 },
@@ -114,14 +116,28 @@ fn network(group: &GroupSummary) -> String {
 
 /// What was asked of the clusters, as far as it is not the least: part of the notes.
 pub(super) fn conditions(results: &Results) -> Option<String> {
-    let conditions = results.header.conditions?;
-    Some(format!("Load and faults: {conditions}.\n"))
+    let load = results.header.conditions.map(|conditions| conditions.to_string());
+    let losses = results.header.world.map(WorldPlan::loss).filter(|loss| *loss > Ratio::ZERO);
+    let losses = losses.map(|loss| format!("--loss {loss}"));
+    let words: Vec<String> = load.into_iter().chain(losses).collect();
+    (!words.is_empty()).then(|| format!("Load and faults: {}.\n", words.join(" ")))
+}
+
+/// How something can be faster than the floor, where anything is: part of the notes.
+pub(super) fn below_floor(results: &Results) -> Option<String> {
+    let mut stretches = results.summary.iter().filter_map(|group| group.delivery.stretch);
+    let text = "\
+Stretch below 1: the floor is along the links of the graph; the mode has shorter ways, to members
+drawn at random or along links that it makes itself.
+";
+    stretches.any(|stretch| stretch < 1.0).then(|| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::results;
     use super::*;
+    use crate::experiment::{Conditions, Delay};
 
     #[test]
     fn the_table_looks_like_this() {
@@ -130,7 +146,7 @@ mod tests {
                    relia-   t50  t99 full floor str-   RMR  re-  out  ctrl  ctrl
   mode             bility    ms   ms   ms    ms etch  last pair  max  msgs bytes flaps
 ──────────────────────────────────────────────────────────────────────────────────────
-bus of dimension 2: 4 nodes, 3 repeats, udp, preset lan
+bus: 4 nodes, 3 repeats, udp, preset lan
   thesis-classic   1.0000  87.5  228  228     –    –  3796    0 1428    12   480  0.50
 ";
         assert!(table.contains(start), "{table}");
@@ -159,6 +175,32 @@ bus of dimension 2: 4 nodes, 3 repeats, udp, preset lan
             lines[0].contains("message 0: of 2 parts, cut off: Node13..Node16 (4); "),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn losses_are_faults_too() {
+        let mut results = results();
+        assert_eq!(conditions(&results), None);
+        let world = |loss_ppm| Some(WorldPlan { seed: 1, delay: Delay::None, loss_ppm });
+        results.header.world = world(0);
+        assert_eq!(conditions(&results), None, "none of them is none");
+        results.header.world = world(50_000);
+        assert_eq!(conditions(&results).unwrap(), "Load and faults: --loss 5%.\n");
+        results.header.conditions = Some(Conditions { warm: 20, ..Conditions::default() });
+        assert_eq!(conditions(&results).unwrap(), "Load and faults: --warm 20 --loss 5%.\n");
+    }
+
+    #[test]
+    fn a_stretch_below_1_is_explained_where_there_is_one() {
+        let mut results = results();
+        let mut table = |stretch| {
+            results.summary[0].delivery.stretch = Some(stretch);
+            results.to_table()
+        };
+        assert!(!table(1.0).contains("below 1"));
+        let told = table(0.25);
+        assert!(told.contains("\nStretch below 1: "), "{told}");
+        assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
     }
 
     #[test]

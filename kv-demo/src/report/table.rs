@@ -70,6 +70,7 @@ pub(crate) fn names() -> [&'static str; COLUMNS.len()] {
 /// machine, and which figures may be too low.
 pub(crate) fn notes(results: &Results) -> Vec<String> {
     let mut notes = vec![LEGEND.to_owned(), delivery::LEGEND.to_owned()];
+    notes.extend(delivery::below_floor(results));
     notes.extend(delivery::conditions(results));
     if !results.header.overrides.is_empty() {
         notes.push(format!("With {}.\n", results.header.overrides.join(" ")));
@@ -172,9 +173,10 @@ fn barrier_line(barrier: &Barrier) -> String {
 }
 
 fn floor_line(floor: &Floor, header: &Header) -> String {
-    let Floor { topology, dim, nodes, median_ms, repeats } = floor;
-    let size = if nodes.is_power_of_two() { dim.to_string() } else { format!("of {nodes}") };
-    let median = short(*median_ms);
+    let Floor { topology, nodes, median_ms, repeats, .. } = *floor;
+    let dim = topology::dimension(topology, nodes as usize);
+    let size = dim.map_or(format!("of {nodes}"), |dim| dim.to_string());
+    let median = short(median_ms);
     let place = match (header.world, header.hosts.is_empty()) {
         (Some(_), _) => return format!("Floor of {topology} {size} in this world: {median} ms.\n"),
         (None, true) => "on this machine",
@@ -215,7 +217,7 @@ mod tests {
                           convergence median  ticks  ticks   at piggy-  data-             last
   mode              rate    ms ± 95 %     ms  until window once   back  grams bytes   RMR  hop
 ──────────────────────────────────────────────────────────────────────────────────────────────
-bus of dimension 2: 4 nodes, 3 repeats, udp, preset lan
+bus: 4 nodes, 3 repeats, udp, preset lan
   thesis-classic   1.000   228 ± 43.5    228   2848  11.4k    0      1   5696  684k  3796    2
   thesis-matching  1.000   292 ± 55.9    292     80    320    0      1    160 19.2k   106    2
   classic          1.000   260 ± 49.7    260     72    291    0      1    145 17.5k    96    2

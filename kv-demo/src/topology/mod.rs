@@ -225,13 +225,18 @@ pub const fn dim_of(nodes: usize) -> u32 {
     if dim == 0 { 1 } else { dim }
 }
 
-/// A graph in words: `ring of dimension 3: 8 nodes`, or without the dimension for other numbers.
+/// The dimension of a graph that has one: the other rules make graphs of any size, however it was given.
+#[must_use]
+pub fn dimension(topology: Topology, nodes: usize) -> Option<u32> {
+    (topology == Topology::Hypercube && nodes.is_power_of_two()).then(|| dim_of(nodes))
+}
+
+/// A graph in words: `hypercube of dimension 3: 8 nodes`, or `ring: 8 nodes`.
 #[must_use]
 pub fn title(topology: Topology, nodes: usize) -> String {
-    if nodes.is_power_of_two() {
-        format!("{topology} of dimension {}: {nodes} nodes", dim_of(nodes))
-    } else {
-        format!("{topology}: {nodes} nodes")
+    match dimension(topology, nodes) {
+        Some(dim) => format!("{topology} of dimension {dim}: {nodes} nodes"),
+        None => format!("{topology}: {nodes} nodes"),
     }
 }
 
@@ -267,6 +272,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn only_cubes_have_a_dimension_in_words() {
+        assert_eq!(title(Topology::Hypercube, 64), "hypercube of dimension 6: 64 nodes");
+        assert_eq!(title(Topology::Ring, 64), "ring: 64 nodes");
+        assert_eq!(title(Topology::RandomRegular(5), 64), "random-regular:5: 64 nodes");
     }
 
     #[test]

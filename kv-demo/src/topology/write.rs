@@ -99,7 +99,7 @@ mod tests {
         let plan = plan(Topology::Ring, 2, &["::1"]);
         let text = to_toml(&plan);
         assert!(text.starts_with(
-            "# A ring of dimension 2: 4 nodes.\n\
+            "# A ring: 4 nodes.\n\
              \n\
              [nodes.Node1]\n\
              bind = \"[::1]:30000\"\n\

@@ -224,6 +224,15 @@ pub fn refusal(command: &mut Command) -> String {
     one_line(&output)
 }
 
+/// What the program says about a command line that it refuses as a whole, or a value of it.
+#[track_caller]
+pub fn misuse(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    text
+}
+
 #[track_caller]
 fn one_line(output: &Output) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();

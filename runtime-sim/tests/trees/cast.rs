@@ -78,7 +78,8 @@ pub(crate) struct Log {
     pub(crate) senders: BTreeMap<SocketAddr, BTreeSet<ProcessId>>,
     /// The payloads that were told, by the number in front.
     pub(crate) payloads: BTreeMap<usize, BTreeSet<Vec<u8>>>,
-    pub(crate) degraded: usize,
+    /// Whoever told that its list has fallen apart, and the neighbours that it has lost.
+    pub(crate) degraded: Vec<(ProcessId, Vec<SocketAddr>)>,
 }
 
 impl Log {
@@ -132,7 +133,7 @@ impl Watch for Log {
                     self.hear(id, number, Receipt { at, from: Some(*from) });
                 }
             }
-            Fact::OverlayDegraded { .. } => self.degraded += 1,
+            Fact::OverlayDegraded { lost, .. } => self.degraded.push((id, lost.clone())),
             _ => {}
         }
         self.checker.told(at, id, node, event);

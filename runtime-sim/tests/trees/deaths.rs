@@ -70,31 +70,60 @@ enum Moment {
     After,
 }
 
-/// A member dies through which all that is said has to go on its way.
+/// A member dies through which all that is said has to go on its way along the list.
 fn cut_vertex(moment: Moment, graph: impl Fn() -> Graph, vertex: usize) {
     for seed in seeds() {
         let mut cast = Cast::new(seed, graph());
-        let origins = [0, cast.size() - 1];
-        cast.warm(&origins);
-        assert!(!is_whole(&cast.graph, &BTreeSet::from([vertex])), "it parts the list");
-        let number = pass_on_and_die(&mut cast, moment, vertex);
-        cast.assert_repaired(number..number + 1);
-        let said = cast.talk(&origins, 3 * SECOND, 200 * MS);
-        cast.assert_repaired(said);
+        let origins = part(&mut cast, moment, vertex);
         cast.assert_whole(&origins);
+        assert_told_truly(&cast);
+    }
+}
+
+/// The same without the floor, whose links would lead around it: the neighbours of the dead one learn of
+/// the parts, because what is said comes from elsewhere.
+fn cut_vertex_of_a_list_alone(graph: impl Fn() -> Graph, vertex: usize) {
+    for seed in seeds() {
+        let mut cast = Cast::with(seed, graph(), |_, config| config.floor = false);
+        part(&mut cast, Moment::Before, vertex);
+        let told = &cast.world.watch().degraded;
+        assert!(!told.is_empty(), "seed {seed}: somebody tells that the list has fallen apart");
+        assert!(told.iter().all(|(_, lost)| *lost == [addr(vertex)]), "seed {seed}: {told:?}");
+        assert_told_truly(&cast);
+        // Two trees with digests between them are not one again, but sound.
+        cast.assert_sound();
+    }
+}
+
+/// Has a member die among warm trees, and those talk who had them grown.
+fn part(cast: &mut Cast, moment: Moment, vertex: usize) -> [usize; 2] {
+    let origins = [0, cast.size() - 1];
+    cast.warm(&origins);
+    assert!(!is_whole(&cast.graph, &BTreeSet::from([vertex])), "it parts the list");
+    assert_eq!(cast.world.watch().degraded, [], "nobody is dead yet");
+    let number = pass_on_and_die(cast, moment, vertex);
+    cast.assert_repaired(number..number + 1);
+    let said = cast.talk(&origins, 3 * SECOND, 200 * MS);
+    cast.assert_repaired(said);
+    origins
+}
+
+/// Asserts that whoever told that its list has fallen apart named neighbours that are dead.
+fn assert_told_truly(cast: &Cast) {
+    for (who, lost) in &cast.world.watch().degraded {
+        let is_dead = |index: &usize| cast.world.node(id(*index)).is_none();
+        let dead: Vec<_> = cast.graph[who.index()].iter().copied().filter(is_dead).collect();
+        let is_true = lost.iter().all(|lost| dead.iter().any(|&index| addr(index) == *lost));
+        assert!(!lost.is_empty() && is_true, "{who:?} told {lost:?} of {dead:?}");
     }
 }
 
 /// Node 0 says something, and `victim` dies around the time at which it would pass it on.
 fn pass_on_and_die(cast: &mut Cast, moment: Moment, victim: usize) -> usize {
-    let last = cast.said.len() - 1;
-    let below = {
-        let number = cast.said.len();
-        cast.say(0);
-        cast.run(2 * SECOND);
-        assert!(last < number);
-        cast.children(number, victim)
-    };
+    let before = cast.say(0);
+    cast.run(2 * SECOND);
+    let below = cast.children(before, victim);
+    assert!(!below.is_empty(), "it passes on what comes by");
     if moment == Moment::Before {
         cast.crash(victim);
         return cast.say(0);
@@ -128,6 +157,11 @@ fn a_cut_vertex_of_a_bus_dies_after_it_forwarded() {
     cut_vertex(Moment::After, || bus(24), 11);
 }
 
+#[test]
+fn a_cut_vertex_of_a_bus_without_a_floor_is_named_by_its_neighbours() {
+    cut_vertex_of_a_list_alone(|| bus(24), 11);
+}
+
 /// Two cubes that share one link, and so have two cut vertices.
 fn two_cubes() -> Graph {
     let half = cube(4);
@@ -143,7 +177,12 @@ fn a_cut_vertex_between_two_cubes_dies_while_it_forwards() {
     cut_vertex(Moment::During, two_cubes, 15);
 }
 
-/// So many of 64 die at once, undetected.
+#[test]
+fn a_cut_vertex_between_two_cubes_without_a_floor_is_named_by_its_neighbours() {
+    cut_vertex_of_a_list_alone(two_cubes, 15);
+}
+
+/// So many of 64 die at once, undetected; one at least.
 fn crash(percent: usize) {
     for seed in seeds() {
         let mut cast = Cast::new(seed, regular(64, seed));
@@ -151,7 +190,7 @@ fn crash(percent: usize) {
         cast.warm(&origins);
         let mut victims: Vec<usize> = (2..64).collect();
         cast.chance.shuffle(&mut victims);
-        victims.truncate(64 * percent / 100);
+        victims.truncate((64 * percent / 100).max(1));
         for &victim in &victims {
             cast.crash(victim);
         }
@@ -160,7 +199,13 @@ fn crash(percent: usize) {
         let others = cast.talk(&origins, 3 * SECOND, 200 * MS);
         cast.assert_repaired(others);
         cast.assert_whole(&origins);
+        assert_told_truly(&cast);
     }
+}
+
+#[test]
+fn a_crash_of_1_percent() {
+    crash(1);
 }
 
 #[test]
@@ -194,6 +239,9 @@ fn half_of_a_long_list(graph: impl Fn() -> Graph) {
         let costs: Vec<f64> = said.map(|number| cast.rmr(number)).collect();
         assert!(costs[2..].iter().all(|&cost| cost < 0.1), "seed {seed}: {costs:?}");
         cast.assert_whole(&[0]);
+        // Some have lost all their neighbours, and say so whatever the floor does.
+        assert!(!cast.world.watch().degraded.is_empty(), "seed {seed}");
+        assert_told_truly(&cast);
     }
 }
 

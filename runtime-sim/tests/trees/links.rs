@@ -18,6 +18,7 @@ fn loss(percent: u32, graph: impl Fn(u64) -> Graph) {
         cast.world.network_mut().loss = Ratio::ZERO;
         cast.assert_repaired(said);
         cast.assert_whole(&origins);
+        assert_eq!(cast.world.watch().degraded, [], "seed {seed}: nobody is dead");
     }
 }
 

@@ -20,6 +20,7 @@ pub use published::{Printed, Published, SITES, TABLES, Table, Verdict};
 use super::batch::progress_bar;
 use super::interrupt::is_interrupted;
 use crate::summary::Statistics;
+use published::runs_to_judge;
 use spread::{Course, spread};
 
 /// Most sites of an epidemic.
@@ -32,14 +33,46 @@ const SHARE: u32 = 64;
 /// What is to be studied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Study {
-    /// The policies, each with its k.
-    pub policies: Vec<Epidemic>,
+    /// The policies.
+    pub policies: Vec<Policy>,
     /// How many sites there are, 2 to [`SITES_MAX`].
     pub sites: u32,
     /// How many epidemics of each, 1 to [`RUNS_MAX`].
     pub runs: u32,
     /// Where all chance comes from.
     pub seed: u64,
+}
+
+/// How rumours are mongered, and with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who tells whom, and when interest is lost.
+    pub epidemic: Epidemic,
+    /// Who may be told.
+    pub partner: Partner,
+}
+
+/// Whom a site may tell. Without anybody left it loses interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partner {
+    /// Any other, as in the published tables.
+    Any,
+    /// Not the one from which it has the rumour: the first one, if several told it in one cycle.
+    NotBack,
+    /// Nor those that it has told already.
+    Unsent,
+}
+
+impl Partner {
+    /// The word for it on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::NotBack => "not-back",
+            Self::Unsent => "unsent",
+        }
+    }
 }
 
 /// What was found out.
@@ -65,6 +98,8 @@ pub struct Row {
     pub interest: &'static str,
     /// What ends the interest: counter or coin.
     pub stop: &'static str,
+    /// Whom a site may tell: any, not-back or unsent.
+    pub partner: &'static str,
     /// After how many contacts, or with a chance of one in how many.
     pub k: u8,
     /// The share of the sites that were never told, s.
@@ -89,6 +124,8 @@ pub struct Row {
     pub published: Option<Published>,
     /// The residue beside it.
     pub residue_is: Option<Verdict>,
+    /// If these runs are too few to say: how many are not.
+    pub runs_to_judge: Option<u64>,
     /// The traffic beside it.
     pub traffic_is: Option<Verdict>,
 }
@@ -98,11 +135,15 @@ pub struct Row {
 #[must_use]
 pub fn study(study: &Study) -> Option<Findings> {
     let bar = progress_bar(study.policies.len() * study.runs as usize);
-    let row = |&policy: &Epidemic| {
-        let [exchange, interest, stop] = words(policy);
-        bar.set_message(format!("{exchange}, {interest}, {stop}, k = {}", k_of(policy)));
+    let row = |&policy: &Policy| {
+        let k = k_of(policy.epidemic);
+        bar.set_message(format!(
+            "{}, {}, k = {k}",
+            words(policy.epidemic).join(", "),
+            policy.partner.word()
+        ));
         let courses = courses(study, policy, &|runs| bar.inc(runs))?;
-        Some(Row::new(policy, study.sites, &courses))
+        Some(Row::new(policy, study, &courses))
     };
     let rows = study.policies.iter().map(row).collect::<Option<Vec<_>>>();
     bar.finish_and_clear();
@@ -110,7 +151,7 @@ pub fn study(study: &Study) -> Option<Findings> {
 }
 
 /// All runs of a policy, in no order; `None`: somebody interrupted.
-fn courses(study: &Study, policy: Epidemic, done: &(dyn Fn(u64) + Sync)) -> Option<Vec<Course>> {
+fn courses(study: &Study, policy: Policy, done: &(dyn Fn(u64) + Sync)) -> Option<Vec<Course>> {
     let (next, all) = (AtomicU32::new(0), Mutex::new(Vec::new()));
     let work = || {
         while !is_interrupted() {
@@ -134,24 +175,30 @@ fn courses(study: &Study, policy: Epidemic, done: &(dyn Fn(u64) + Sync)) -> Opti
     (all.len() == study.runs as usize).then_some(all)
 }
 
-fn one(study: &Study, policy: Epidemic, run: u32) -> Option<Course> {
+fn one(study: &Study, policy: Policy, run: u32) -> Option<Course> {
     // A stream for each run of each policy: what is studied beside it moves nothing.
     let mut chance = Chance::child(study.seed, Part::Process(run, code(policy)));
     (!is_interrupted()).then(|| spread(policy, study.sites, &mut chance))
 }
 
 /// A number of its own for each policy.
-fn code(policy: Epidemic) -> u32 {
-    let exchange = match policy.exchange {
+fn code(Policy { epidemic, partner }: Policy) -> u32 {
+    let partner = match partner {
+        Partner::Any => 0,
+        Partner::NotBack => 1,
+        Partner::Unsent => 2,
+    };
+    let exchange = match epidemic.exchange {
         Exchange::Push => 0,
         Exchange::Pull => 1,
         Exchange::PushPull => 2,
     };
-    let (stop, k) = match policy.stop {
+    let (stop, k) = match epidemic.stop {
         Stop::Counter(k) => (0, k),
         Stop::Coin(k) => (1, k),
     };
-    exchange << 16 | u32::from(policy.feedback) << 9 | stop << 8 | u32::from(k)
+    let interest = u32::from(epidemic.feedback);
+    partner << 18 | exchange << 16 | interest << 9 | stop << 8 | u32::from(k)
 }
 
 /// The same policy with another k.
@@ -185,7 +232,8 @@ fn words(policy: Epidemic) -> [&'static str; 3] {
 }
 
 impl Row {
-    fn new(policy: Epidemic, sites: u32, courses: &[Course]) -> Self {
+    fn new(policy: Policy, study: &Study, courses: &[Course]) -> Self {
+        let (Policy { epidemic, partner }, &Study { sites, runs, .. }) = (policy, study);
         let over = |figure: &dyn Fn(&Course) -> Option<f64>| -> Statistics {
             courses.iter().filter_map(figure).collect()
         };
@@ -200,14 +248,19 @@ impl Row {
         let residue = residues.mean().unwrap_or_default();
         let traffic = traffics.mean().unwrap_or_default();
         let missed = courses.iter().map(|course| u64::from(course.missed)).sum();
-        let table = Table::of(policy).filter(|_| sites == SITES);
-        let published = table.and_then(|table| table.row(k_of(policy)));
-        let [exchange, interest, stop] = words(policy);
+        let is_published = sites == SITES && partner == Partner::Any;
+        let table = Table::of(epidemic).filter(|_| is_published);
+        let published = table.and_then(|table| table.row(k_of(epidemic)));
+        let residue_is =
+            published.map(|row| Verdict::of_residue(row.residue, residue, missed, runs));
+        let is_few = residue_is == Some(Verdict::TooFew);
+        let [exchange, interest, stop] = words(epidemic);
         Self {
             exchange,
             interest,
             stop,
-            k: k_of(policy),
+            partner: partner.word(),
+            k: k_of(epidemic),
             residue,
             residue_ci95: residues.ci95(),
             missed,
@@ -218,7 +271,8 @@ impl Row {
             push_law: (-traffic).exp(),
             table: table.map(|table| table.name),
             published,
-            residue_is: published.map(|row| Verdict::of_residue(row.residue, residue, missed)),
+            residue_is,
+            runs_to_judge: published.filter(|_| is_few).map(|row| runs_to_judge(row.residue)),
             traffic_is: published.map(|row| Verdict::of(row.traffic, traffic)),
         }
     }

@@ -10,6 +10,10 @@ pub const SITES: u32 = 1_000;
 /// error of fewer is larger than the tenth that is asked for.
 const MISSED_MIN: u64 = 100;
 
+/// So many are missed if the published residue is right, in runs enough to judge it: twice as many as
+/// it takes, so that fewer than [`MISSED_MIN`] say by themselves that it is not.
+const EXPECTED_MIN: u64 = 2 * MISSED_MIN;
+
 /// A figure as it was printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -74,14 +78,25 @@ impl Verdict {
         }
     }
 
-    pub(super) fn of_residue(published: Printed, found: f64, missed: u64) -> Self {
-        if missed < MISSED_MIN { Self::TooFew } else { Self::of(published, found) }
+    pub(super) fn of_residue(published: Printed, found: f64, missed: u64, runs: u32) -> Self {
+        let is_few = missed < MISSED_MIN && u64::from(runs) < runs_to_judge(published);
+        if is_few { Self::TooFew } else { Self::of(published, found) }
     }
 
     /// Of a figure beside a published one.
     pub(crate) fn of(published: Printed, found: f64) -> Self {
         if published.is_near(found) { Self::Within } else { Self::Outside }
     }
+}
+
+/// In how many runs a residue like this is sure to be judged.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count, and rounded up"
+)]
+pub(super) fn runs_to_judge(published: Printed) -> u64 {
+    (EXPECTED_MIN as f64 / (published.value() * f64::from(SITES))).ceil() as u64
 }
 
 /// A table: its name, its policy (with any k), and its rows from k = 1.
@@ -181,9 +196,26 @@ mod tests {
     #[test]
     fn a_residue_of_a_few_sites_is_not_judged() {
         let tiny = Printed("4.0e-6");
-        assert_eq!(Verdict::of_residue(tiny, 4.0e-6, 99), Verdict::TooFew);
-        assert_eq!(Verdict::of_residue(tiny, 4.0e-6, 100), Verdict::Within);
-        assert_eq!(Verdict::of_residue(tiny, 3.1e-6, 100), Verdict::Outside);
+        let judge = |found, missed, runs| Verdict::of_residue(tiny, found, missed, runs);
+        assert_eq!(judge(4.0e-6, 99, 1_000), Verdict::TooFew);
+        assert_eq!(judge(4.0e-6, 100, 1_000), Verdict::Within);
+        assert_eq!(judge(3.1e-6, 100, 1_000), Verdict::Outside);
+    }
+
+    #[test]
+    fn the_runs_that_are_asked_for_are_sure_to_judge() {
+        assert_eq!(runs_to_judge(Printed("4.0e-6")), 50_000);
+        for residue in TABLES.iter().flat_map(|table| table.rows).map(|row| row.residue) {
+            let runs = u32::try_from(runs_to_judge(residue)).unwrap();
+            assert!(runs <= super::super::RUNS_MAX, "{residue:?}");
+            // The fewest that are judged by their number, and fewer yet: those are not the published one.
+            for missed in [0, 99] {
+                let found = missed as f64 / f64::from(runs) / f64::from(SITES);
+                let judge = |runs| Verdict::of_residue(residue, found, missed, runs);
+                assert_eq!(judge(runs), Verdict::Outside, "{residue:?} {missed}");
+                assert_eq!(judge(runs - 1), Verdict::TooFew, "{residue:?} {missed}");
+            }
+        }
     }
 
     #[test]

@@ -3,11 +3,17 @@
 use comfy_table::{Cell, CellAlignment, Table};
 use csv::Writer;
 
-use super::{Findings, Printed, Published, Row, Verdict};
+use super::{Findings, Partner, Printed, Published, Row, Verdict};
 use crate::report::STYLE;
 
 const NAMES: [&str; 11] =
     ["k", "s", "±", "published", "", "m", "published", "", "t_ave", "t_last", "e^-m"];
+
+/// What the rules mean that no published table has.
+const PARTNERS: &str = "\
+Partners, where not any: not-back, never the site that told it first; unsent, nor one that it told
+already. A site with nobody left loses interest. e^-m is the law for any only.
+";
 
 const LEGEND: &str = "\
 s, residue: the share of the sites that were never told, ± 95 % confidence. m, traffic: copies
@@ -19,14 +25,26 @@ s to 10 %.
 
 pub(super) fn table(findings: &Findings) -> String {
     let mut text = String::new();
-    let policy = |row: &Row| [row.exchange, row.interest, row.stop];
+    let is_any = |row: &Row| row.partner == Partner::Any.word();
+    let policy = |row: &Row| [row.exchange, row.interest, row.stop, row.partner];
     for rows in findings.rows.chunk_by(|a, b| policy(a) == policy(b)) {
-        let name = rows[0].table.map(|name| format!(" (Demers {name})")).unwrap_or_default();
-        text.push_str(&format!("{}{name}\n", policy(&rows[0]).join(", ")));
+        let [exchange, interest, stop, partner] = policy(&rows[0]);
+        text.push_str(&format!("{exchange}, {interest}, {stop}"));
+        if !is_any(&rows[0]) {
+            text.push_str(&format!(", partner {partner}"));
+        }
+        text.push_str(&rows[0].table.map(|name| format!(" (Demers {name})")).unwrap_or_default());
+        text.push('\n');
         text.extend(grid(rows).lines().map(|line| format!("{}\n", line.trim_end())));
+        for (row, runs) in rows.iter().filter_map(|row| Some((row, row.runs_to_judge?))) {
+            text.push_str(&format!("few: k = {} is judged with --runs {runs}\n", row.k));
+        }
         text.push('\n');
     }
     text.push_str(LEGEND);
+    if !findings.rows.iter().all(is_any) {
+        text.push_str(PARTNERS);
+    }
     let Findings { sites, runs, seed, .. } = findings;
     text.push_str(&format!("{sites} sites, {runs} runs of each, seed {seed}.\n"));
     text
@@ -88,10 +106,11 @@ pub(super) fn json(findings: &Findings) -> String {
 /// A field of a row: its name, and what its cell holds.
 type Column = (&'static str, fn(&Row) -> String);
 
-const COLUMNS: [Column; 18] = [
+const COLUMNS: [Column; 20] = [
     ("exchange", |row| row.exchange.to_owned()),
     ("interest", |row| row.interest.to_owned()),
     ("stop", |row| row.stop.to_owned()),
+    ("partner", |row| row.partner.to_owned()),
     ("k", |row| row.k.to_string()),
     ("residue", |row| row.residue.to_string()),
     ("residue_ci95", |row| cell(row.residue_ci95)),
@@ -107,6 +126,7 @@ const COLUMNS: [Column; 18] = [
     ("published_t_last", |row| cell(row.published.map(|row| row.t_last.0))),
     ("residue_is", |row| word(row.residue_is).to_owned()),
     ("traffic_is", |row| word(row.traffic_is).to_owned()),
+    ("runs_to_judge", |row| cell(row.runs_to_judge)),
 ];
 
 pub(super) fn csv(findings: &Findings) -> String {
