@@ -9,6 +9,7 @@
 //! | `cast` | members, what they said and heard, what must hold in the end |
 //! | `graphs` | the lists of neighbours |
 //! | `links` | losses, cuts, reordering, aligned ticks |
+//! | `crowds` | many at once, clocks that jump |
 //! | `deaths` | crashes, churn, pauses, cut vertices, ghosts |
 //! | `delays` | round trips that flap |
 //! | `hostile` | forged wishes and payloads, empty caches |
@@ -19,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "this is test code")]
 
 mod cast;
+mod crowds;
 mod deaths;
 mod delays;
 mod graphs;
