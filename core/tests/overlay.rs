@@ -825,6 +825,53 @@ fn a_bare_copy_that_was_asked_for_cuts_no_tree() {
     assert_eq!(copies(&cluster), 5);
 }
 
+/// What a tree lost is asked for along it, and goes on along it, bare or not.
+#[test]
+fn a_bare_copy_that_was_lost_delays_those_behind_it_once() {
+    let mut cluster = settled(&bus(32), |_, config| config.repair = None);
+    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
+    for round in 0..4 {
+        cluster.hear(0, 900, &bare(round));
+        cluster.run_for(SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(1, 2);
+    cluster.hear(0, 900, &bare(4));
+    cluster.run_for(Duration::from_millis(4));
+    cluster.heal();
+    cluster.run_for(Duration::from_millis(250));
+    assert_eq!(receipts(&mut cluster)[&bare(4)[1..]].len(), 32);
+    cluster.run_for(SECOND);
+    assert!(copies(&cluster) <= 32, "one twice: {}", copies(&cluster));
+}
+
+#[test]
+fn a_bare_copy_that_comes_after_somebody_else_was_asked_cuts_no_tree() {
+    let mut cluster = settled(&bus(6), |_, config| config.repair = None);
+    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
+    for round in 0..4 {
+        cluster.hear(0, 900, &bare(round));
+        cluster.run_for(SECOND);
+    }
+    clear(&mut cluster);
+    cluster.cut_datagrams(1, 2);
+    cluster.hear(0, 900, &bare(4));
+    let id = RumorId::of_content(&bare(4)[1..]).short();
+    for holder in [0, 1] {
+        cluster.hear(3, holder, &digest(false, 0, [id]));
+        cluster.cut_datagrams(3, holder);
+    }
+    cluster.run_for(Duration::from_millis(600));
+    let asked = said(&cluster, |said| matches!(said, Said::Pull(_)));
+    assert_eq!(asked, [3, 3], "both, in vain");
+    cluster.hear(3, 0, &bare(4));
+    cluster.run_for(Duration::from_millis(380));
+    assert_eq!(receipts(&mut cluster)[&bare(4)[1..]].len(), 6);
+    cluster.heal();
+    cluster.run_for(SECOND);
+    assert_eq!(said(&cluster, |said| *said == Said::Prune), [0; 0]);
+}
+
 #[test]
 fn an_answer_to_a_digest_is_whole_and_so_is_what_goes_with_it() {
     // No links, no ticks: what comes, comes by the one digest.
@@ -840,19 +887,74 @@ fn an_answer_to_a_digest_is_whole_and_so_is_what_goes_with_it() {
     assert_eq!(receipts(&mut cluster).len(), usize::from(count));
 }
 
+/// Node 0 in the middle of all others.
+fn star(size: usize) -> Graph {
+    (0..size).map(|index| if index == 0 { (1..size).collect() } else { vec![0] }).collect()
+}
+
 #[test]
 fn who_fetches_when_much_is_sent_already_waits_a_moment() {
     let size = 10;
-    let star: Graph =
-        (0..size).map(|index| if index == 0 { (1..size).collect() } else { vec![0] }).collect();
-    let mut cluster = settled(&star, |_, config| config.repair = None);
+    let mut cluster = settled(&star(size), |_, config| config.repair = None);
     let large = vec![b'x'; 256 << 10];
     say(&mut cluster, 0, &large);
-    // Four of them at a time, every fifth of a second.
+    // Three of them at a time, every fifth of a second.
     cluster.run_for(SECOND);
     assert_eq!(receipts(&mut cluster)[&large].len(), size - 1);
     let stats = cluster.node(0).stats();
     assert_eq!((stats.pulls_unanswered, stats.rumor_copies_grafted), (0, 9));
+}
+
+/// A runtime hears before it looks at the time, and so somebody else may ask in the very moment at which
+/// those who wait are due.
+#[test]
+fn who_waits_for_a_large_payload_comes_before_who_asks_later() {
+    let size = 12;
+    let mut cluster = settled(&star(size), |_, config| config.repair = None);
+    say(&mut cluster, 0, b"small");
+    cluster.run_for(SECOND);
+    let large = vec![b'x'; 256 << 10];
+    say(&mut cluster, 0, &large);
+    cluster.run_for(Duration::from_millis(2));
+    let id = numbered(0, 0).0.to_be_bytes();
+    let pull = word(Control::Pull { later: false, ids: Entries::decode(&id).unwrap() });
+    for _ in 0..4 {
+        cluster.run_for(Duration::from_micros(198_500));
+        cluster.now += Duration::from_micros(2_000);
+        cluster.hear(0, 11, &pull);
+    }
+    cluster.run_for(Duration::from_millis(10));
+    assert_eq!(receipts(&mut cluster)[&large].len(), size - 1);
+}
+
+#[test]
+fn who_has_waited_too_long_for_a_payload_is_sent_none() {
+    let size = 60;
+    let mut cluster = settled(&star(size), |_, config| config.repair = None);
+    say(&mut cluster, 0, &vec![b'x'; 256 << 10]);
+    cluster.run_for(Duration::from_millis(100));
+    // Nobody asks again: they are gone, and nobody has noticed.
+    (1..size).for_each(|index| cluster.cut(index, 0));
+    cluster.run_for(5 * SECOND);
+    let stats = cluster.node(0).stats();
+    let supplied = stats.rumor_copies_grafted;
+    assert!((27..=33).contains(&supplied), "three per fifth of a second, for two: {supplied}");
+    assert_eq!(supplied + stats.pulls_unanswered, 59);
+}
+
+#[test]
+fn who_has_left_sends_nobody_what_waits() {
+    let mut cluster = settled(&star(20), |_, config| config.repair = None);
+    say(&mut cluster, 0, &vec![b'x'; 256 << 10]);
+    cluster.run_for(Duration::from_millis(50));
+    cluster.act(0, Node::leave);
+    assert!(cluster.run_until(10 * SECOND, |cluster| {
+        cluster.events[0].iter().any(|event| matches!(event.fact, Fact::LeaveDone))
+    }));
+    let supplied = cluster.node(0).stats().rumor_copies_grafted;
+    assert!(supplied < 19);
+    cluster.run_for(2 * SECOND);
+    assert_eq!(cluster.node(0).stats().rumor_copies_grafted, supplied);
 }
 
 #[test]

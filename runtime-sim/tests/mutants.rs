@@ -67,10 +67,12 @@ fn whoever_should_see_a_bug_exists() {
             Sight::Field { name: field } => assert!(Field::named(&field).is_some(), "{name}"),
             Sight::Test { file, .. } if file == "lib" => {}
             Sight::Test { file, filter } => {
-                let read =
-                    |path: &PathBuf| fs::read_to_string(path.join(format!("tests/{file}.rs")));
-                let text = crates.iter().find_map(|path| read(path).ok());
-                let is_there = text.is_some_and(|text| text.contains(&format!("fn {filter}")));
+                let (path, function) = match filter.rsplit_once("::") {
+                    Some((module, function)) => (format!("tests/{file}/{module}.rs"), function),
+                    None => (format!("tests/{file}.rs"), &filter[..]),
+                };
+                let text = crates.iter().find_map(|of| fs::read_to_string(of.join(&path)).ok());
+                let is_there = text.is_some_and(|text| text.contains(&format!("fn {function}")));
                 assert!(is_there, "{name}: {file}::{filter}");
             }
         }

@@ -519,6 +519,7 @@ impl Node {
         let alone = self.table.live() == 0;
         if said || alone || deadline <= self.now {
             self.leaving = Leaving::Done;
+            self.overlay.requests.take();
             self.tell(Fact::LeaveDone);
         }
     }

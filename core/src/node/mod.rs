@@ -10,6 +10,7 @@
 //! | `asks` | what waits for a verdict of the application |
 //! | `rumors` | what happens to a user message |
 //! | `overlay`, `repair` | rumours along links, and what makes up for lost ones |
+//! | `supply` | payloads for those who ask for them |
 //! | `plain` | rumours to members that take no part in the overlay |
 //! | `streams` | push/pull, reliable messages and probes over streams |
 //! | `timers` | what is due when |
@@ -39,6 +40,7 @@ mod rumors;
 mod serf;
 mod stats;
 mod streams;
+mod supply;
 mod timers;
 
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};

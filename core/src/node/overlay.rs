@@ -24,6 +24,7 @@ use smallvec::SmallVec;
 
 use super::outbox::Intent;
 use super::repair::Breadth;
+use super::supply::OffTree;
 use super::{Leaving, Node};
 use crate::config::Mode;
 use crate::event::Fact;
@@ -32,7 +33,6 @@ use crate::rumor::controls::{Due, Pending, Urge, Waiting};
 use crate::rumor::course::{Course, Overdue};
 use crate::rumor::links::{Kind, Late, Link, LinkId, LinkSet};
 use crate::rumor::missing::{Distance, Rumored};
-use crate::rumor::requests::Request;
 use crate::rumor::shares::Room;
 use crate::rumor::trees::Trees;
 use crate::rumor::{Arrival, Rumor, RumorId, ShortId, Source, floor};
@@ -57,7 +57,7 @@ const LINK_TAKES_MAX: Duration = Duration::from_millis(300);
 const TREE_UNKNOWN: u8 = 0;
 
 /// What to wait for a payload that comes over a stream.
-const FETCH_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const FETCH_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a tree is given at least where no tick tells a measure.
 const PATIENCE_WITHOUT_TICK: Duration = Duration::from_millis(250);
@@ -88,9 +88,9 @@ impl Node {
         let asked = || self.overlay.missing.asked(arrival.key.short());
         let link = self.overlay.links.find(arrival.from);
         let link = link.or_else(|| self.overlay.links.find(asked()?));
-        // A bare copy cannot say that it answers a question, so whoever asked must know.
-        let is_bare = matches!(arrival.source, Source::Content);
-        let answers = is_bare && asked().is_some_and(|asked| asked == arrival.from);
+        // A bare copy cannot say that it belongs to no tree, so whoever asked for it must know.
+        let answers = matches!(arrival.source, Source::Content)
+            && self.overlay.missing.answers_off_tree(arrival.key.short(), arrival.from);
         Came { link, off_tree: arrival.off_tree || answers }
     }
 
@@ -283,14 +283,9 @@ impl Node {
         let Some(&course) = self.overlay.courses.get(id) else { return };
         let live = self.overlay_links();
         let targets = live.without(course.parent).minus(course.known_by);
-        let fits = self.fits_datagram(rumor);
-        // Nobody could tell a bare copy that came off its tree from one that came along it.
-        let is_told = course.off_tree && matches!(rumor.id, RumorId::Content(_));
-        let eager = if fits && !is_told {
-            targets.and(self.overlay.eager(course.tree))
-        } else {
-            LinkSet::EMPTY
-        };
+        let is_fetched = self.is_fetched_here(rumor);
+        let eager =
+            if is_fetched { LinkSet::EMPTY } else { targets.and(self.overlay.eager(course.tree)) };
         if rumor.payload.len() > IDONTWANT_FROM && self.overlay.take_stirred(course.tree) {
             // Before the payloads, which take longer.
             self.decline(id, eager);
@@ -313,12 +308,21 @@ impl Node {
             let urge = if is_first { Urge::Ask } else { Urge::AskTogether };
             self.announce(link, id, course.tree, urge);
         }
-        let lazy = if fits { Urge::Tell } else { Urge::Fetch };
+        let lazy = if is_fetched { Urge::Fetch } else { Urge::Tell };
         for link in live.minus(eager).iter() {
             let urge = if course.parent == Some(link) { Urge::Confirm } else { lazy };
             self.announce(link, id, course.tree, urge);
         }
         self.bring_to_clients(rumor, from);
+    }
+
+    /// Whether a rumour goes to those only who ask for it: it fits no datagram, or nobody could tell that it
+    /// is not the tree that brings it.
+    fn is_fetched_here(&self, rumor: &Rumor) -> bool {
+        let course = self.overlay.courses.get(rumor.key.short());
+        let is_off_tree = course.is_some_and(|course| course.off_tree);
+        let is_bare = matches!(rumor.id, RumorId::Content(_));
+        !self.fits_datagram(rumor) || is_off_tree && is_bare
     }
 
     /// Tells neighbours who may be about to send a large rumour that it is here.
@@ -466,9 +470,9 @@ impl Node {
         entries: Entries<'_, Branch>,
     ) {
         for Branch { tree, id } in entries.iter() {
-            // What comes over a stream comes along no tree.
-            let large = self.rumors.cached_short(ShortId(id));
-            let is_fetched = large.is_some_and(|rumor| !self.fits_datagram(rumor));
+            // It comes along no tree.
+            let rumor = self.rumors.cached_short(ShortId(id));
+            let is_fetched = rumor.is_some_and(|rumor| self.is_fetched_here(rumor));
             if let Some(link) = link.filter(|_| self.has_trees() && !is_fetched) {
                 let statics = self.overlay.links.statics();
                 if self.overlay.trees.graft(tree, link, statics) {
@@ -489,66 +493,12 @@ impl Node {
         }
     }
 
-    /// Sends a payload to a member that asked for it.
-    fn supply(&mut self, to: SocketAddr, id: ShortId, OffTree(off_tree): OffTree) {
-        let member = self.table.find_addr(to);
-        let rumor = self.rumors.cached_short(id).map(Arc::clone);
-        let Some((member, rumor)) = member.zip(rumor) else {
-            self.stats.pulls_unanswered += 1;
-            return;
-        };
-        if self.overlay.may_serve(self.now, Some(to), rumor.message_len()) != Room::Free {
-            self.serve_later(Request { to, id, off_tree });
-            return;
-        }
-        let link = self.overlay.links.find(to);
-        if let Some((course, link)) = self.overlay.courses.get_mut(id).zip(link) {
-            course.wanted.insert(link);
-        }
-        if self.fits_datagram(&rumor) {
-            self.intend(Intent::Supply { to: member, rumor, off_tree });
-            return;
-        }
-        let Some(message) = rumor.reliable_message(self.now, off_tree) else { return };
-        match self.send_reliably(member, &message) {
-            Ok(()) => self.count_supplied(off_tree),
-            Err(_) => self.stats.pulls_unanswered += 1,
-        }
-    }
-
-    pub(super) const fn count_supplied(&mut self, off_tree: bool) {
-        let copies = if off_tree {
-            &mut self.stats.rumor_copies_pulled
-        } else {
-            &mut self.stats.rumor_copies_grafted
-        };
-        *copies += 1;
-    }
-
-    /// Who asks for more than may be sent at a time has it a little later.
-    fn serve_later(&mut self, request: Request) {
-        match self.overlay.requests.add(request) {
-            Room::Free => return,
-            Room::Spent => self.stats.shares_spent += 1,
-            Room::Full => {}
-        }
-        self.stats.pulls_unanswered += 1;
-    }
-
-    fn serve_who_waited(&mut self) {
-        for Request { to, id, off_tree } in self.overlay.requests.take() {
-            self.supply(to, id, OffTree(off_tree));
-        }
-    }
-
     // ── What is due ─────────────────────────────────────────────────────────────────────────────
 
     pub(super) fn run_overlay(&mut self) {
         self.ask_for_confirmations();
         self.ask_for_missing();
-        if self.overlay.serves_again_at().is_some_and(|at| at <= self.now) {
-            self.serve_who_waited();
-        }
+        self.serve_who_waited();
         if self.overlay.controls.deadline().is_some_and(|at| at <= self.now) {
             for to in self.overlay.controls.flush() {
                 self.intend_talk(to);
@@ -698,7 +648,3 @@ struct Heard {
     fetch: bool,
     passed: bool,
 }
-
-/// Whether a payload that is sent belongs to no tree.
-#[derive(Clone, Copy, Debug)]
-struct OffTree(bool);

@@ -157,7 +157,15 @@ impl MissingRumors {
         self.missing.get(&id)?.asked
     }
 
-    /// Whether a rumour comes over a stream.
+    /// Whether a copy that comes from somewhere was asked for there, and not along a tree.
+    pub(crate) fn answers_off_tree(&self, id: ShortId, from: SocketAddr) -> bool {
+        let Some(missing) = self.missing.get(&id) else { return false };
+        let is_far = |holder: &Holder| missing.fetch || holder.distance == Distance::Far;
+        let mut asked = missing.holders().filter(|holder| holder.was_asked());
+        asked.any(|holder| holder.addr == from && is_far(holder))
+    }
+
+    /// Whether a rumour does not come by itself, over a stream for one.
     pub(crate) fn is_fetched(&self, id: ShortId) -> bool {
         self.missing.get(&id).is_some_and(|missing| missing.fetch)
     }

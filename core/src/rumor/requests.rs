@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 
 use super::ShortId;
 use super::shares::{Room, room};
+use crate::time::Instant;
 
 /// Most requests that wait, of which each member has a share. Beyond it they are unanswered, and whoever
 /// made them asks somebody else.
@@ -17,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) id: ShortId,
     /// Whether it goes along no tree.
     pub(crate) off_tree: bool,
+    /// When it was asked for last.
+    pub(crate) since: Instant,
 }
 
 /// Requests in the order in which they came.
@@ -28,11 +31,12 @@ pub(crate) struct Requests {
 impl Requests {
     /// Lets a request wait, once however often it is made.
     pub(crate) fn add(&mut self, request: Request) -> Room {
-        let of_same = |other: &&Request| other.to == request.to;
-        if self.waiting.iter().filter(of_same).any(|other| other.id == request.id) {
+        let is_same = |other: &&mut Request| (other.to, other.id) == (request.to, request.id);
+        if let Some(same) = self.waiting.iter_mut().find(is_same) {
+            same.since = request.since;
             return Room::Free;
         }
-        let own = self.waiting.iter().filter(of_same).count();
+        let own = self.waiting.iter().filter(|other| other.to == request.to).count();
         let room = room(self.waiting.len(), own, REQUESTS_MAX);
         if room == Room::Free {
             self.waiting.push_back(request);
@@ -60,7 +64,7 @@ mod tests {
 
     fn request(port: u16, id: u64) -> Request {
         let to = SocketAddr::from(([10, 0, 0, 1], port));
-        Request { to, id: ShortId(id), off_tree: false }
+        Request { to, id: ShortId(id), off_tree: false, since: Instant::ZERO }
     }
 
     #[test]
@@ -69,7 +73,9 @@ mod tests {
         for (port, id) in [(1, 7), (2, 7), (1, 7), (1, 8)] {
             assert_eq!(requests.add(request(port, id)), Room::Free);
         }
-        assert_eq!(requests.take(), [request(1, 7), request(2, 7), request(1, 8)]);
+        let again = Request { since: Instant::from_micros(9), ..request(1, 7) };
+        assert_eq!(requests.add(again), Room::Free);
+        assert_eq!(requests.take(), [again, request(2, 7), request(1, 8)]);
         assert!(requests.is_empty());
     }
 
