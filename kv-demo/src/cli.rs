@@ -91,10 +91,13 @@ pub(crate) enum Command {
     Topology(TopologyArgs),
     /// Spread a key through clusters of processes on this host or several, and measure it.
     ///
-    /// Each run starts one process per node (or, with --runtime sim, one machine in virtual time), waits until all nodes see all nodes, writes one key
-    /// through the first node's HTTP door and collects the traces. Everything lands in a folder:
-    /// report.html, a page that replays the runs, results.json, results.csv, plots, and the traces
-    /// themselves.
+    /// Each run starts one process per node (or, with --runtime sim, one machine in virtual time), waits
+    /// until all nodes see all nodes, writes one key through the first node's HTTP door and collects the
+    /// traces. Everything lands in a folder: report.html, a page that replays the runs, results.json,
+    /// results.csv, plots, and the traces themselves.
+    ///
+    /// Exit codes: 0 all runs ended, whoever was reached or not, which the table says; 1 a run failed; 2 bad
+    /// arguments; 130 interrupted.
     ///
     /// With --hosts, the nodes are spread over several hosts in contiguous blocks: the launcher
     /// starts one `kv-demo agent` on each, and everything goes through its standard input and

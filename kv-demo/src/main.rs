@@ -57,7 +57,9 @@ fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
         error.downcast_ref(),
         Some(ExperimentError::Interrupted { .. } | ExperimentError::CalibrationInterrupted)
     );
-    let is_usage = error.downcast_ref().is_some_and(WrongFlags::is_usage)
+    let is_kill = matches!(error.downcast_ref(), Some(ExperimentError::Kill(_)));
+    let is_usage = is_kill
+        || error.downcast_ref().is_some_and(WrongFlags::is_usage)
         || error.downcast_ref().is_some_and(SetupError::is_usage);
     match (is_interrupt, is_usage) {
         (true, _) => ExitCode::from(experiment::EXIT_INTERRUPTED),
@@ -169,7 +171,7 @@ fn calibrate(program: &Path, args: &CalibrateArgs) -> Outcome {
 
 /// Figures that are not as published.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} of the figures are not as published: see OUT")]
+#[error("not as published: {0}; see OUT")]
 struct NotAsPublished(usize);
 
 fn study_epidemics(args: &EpidemicArgs) -> Outcome {

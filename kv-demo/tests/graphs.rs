@@ -80,7 +80,7 @@ fn what_makes_no_graph_is_refused_in_a_line_that_names_the_fix() {
     let bad = dir.file("bad.txt", "a b\nb\n");
     let bad = format!("file:{}", bad.display());
     for (flags, expected) in [
-        (vec!["--topology", &bad], "bad.txt:2: 1 names: write two nodes per line"),
+        (vec!["--topology", &bad], "bad.txt:2: not two names but 1: write two nodes per line"),
         (vec!["--topology", "file:/nonexistent"], "/nonexistent: cannot be read"),
         (vec!["--topology", "hypercube", "--nodes", "12"], "use a power of two"),
         (vec!["--topology", "random-regular:3", "--nodes", "7"], "one of the two even"),

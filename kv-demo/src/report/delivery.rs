@@ -3,9 +3,11 @@
 
 use super::table::{Column, Section, cell, grid, under_headings};
 use super::{Results, sections};
+use crate::config::Mode;
 use crate::experiment::WorldPlan;
 use crate::metrics::RunFigures;
 use crate::summary::GroupSummary;
+use crate::topology;
 use rumormill_sim::Ratio;
 
 const COLUMNS: [Column; 13] = [
@@ -99,24 +101,30 @@ fn bridged_of(group: &GroupSummary, results: &Results) -> Option<String> {
 }
 
 fn line(run: &RunFigures) -> String {
-    let RunFigures { topology, dim, mode, repeat, delivery, .. } = run;
+    let RunFigures { topology, nodes, mode, repeat, delivery, .. } = run;
+    let network = topology::short_title(*topology, *nodes as usize);
     let what = delivery.unreached.as_deref().unwrap_or_default();
     let (reliability, message) = (share(delivery.reliability), delivery.message);
     format!(
-        "Not all reached: {topology} {dim} {mode}, repeat {repeat}, message {message} \
+        "Not all reached: {network} {mode}, repeat {repeat}, message {message} \
          ({reliability} of {}): {what}.\n",
         delivery.live
     )
 }
 
 fn network(group: &GroupSummary) -> String {
-    let GroupSummary { topology, dim, mode, .. } = group;
-    format!("{topology} {dim} {mode}")
+    let GroupSummary { topology, nodes, mode, .. } = group;
+    format!("{} {mode}", topology::short_title(*topology, *nodes as usize))
 }
 
 /// What was asked of the clusters, as far as it is not the least: part of the notes.
 pub(super) fn conditions(results: &Results) -> Option<String> {
-    let load = results.header.conditions.map(|conditions| conditions.to_string());
+    let load = results.header.conditions.map(|conditions| {
+        let text = conditions.to_string();
+        let is_for_all = results.summary.iter().all(|group| group.mode == Mode::Matching);
+        let warm = format!("--warm {}", conditions.warm);
+        if is_for_all { text } else { text.replace(&warm, &format!("{warm} (in mode matching)")) }
+    });
     let losses = results.header.world.map(WorldPlan::loss).filter(|loss| *loss > Ratio::ZERO);
     let losses = losses.map(|loss| format!("--loss {loss}"));
     let words: Vec<String> = load.into_iter().chain(losses).collect();
@@ -164,8 +172,7 @@ bus: 4 nodes, 3 repeats, udp, preset lan
     #[test]
     fn parts_that_the_links_alone_would_not_reach_are_named() {
         let mut results = results();
-        let is_of =
-            |run: &&mut RunFigures| run.mode == crate::config::Mode::Matching && run.dim == 4;
+        let is_of = |run: &&mut RunFigures| run.mode == Mode::Matching && run.dim == 4;
         for run in results.runs.iter_mut().filter(is_of) {
             run.delivery.bridged = Some("of 2 parts, cut off: Node13..Node16 (4)".into());
         }
@@ -187,7 +194,10 @@ bus: 4 nodes, 3 repeats, udp, preset lan
         results.header.world = world(50_000);
         assert_eq!(conditions(&results).unwrap(), "Load and faults: --loss 5%.\n");
         results.header.conditions = Some(Conditions { warm: 20, ..Conditions::default() });
-        assert_eq!(conditions(&results).unwrap(), "Load and faults: --warm 20 --loss 5%.\n");
+        assert_eq!(
+            conditions(&results).unwrap(),
+            "Load and faults: --warm 20 (in mode matching) --loss 5%.\n"
+        );
     }
 
     #[test]
@@ -210,7 +220,7 @@ bus: 4 nodes, 3 repeats, udp, preset lan
         let matching: Vec<&mut RunFigures> = results
             .runs
             .iter_mut()
-            .filter(|run| run.mode == crate::config::Mode::Matching && run.dim == 4)
+            .filter(|run| run.mode == Mode::Matching && run.dim == 4)
             .collect();
         for run in matching {
             run.delivery.reliability = 0.75;

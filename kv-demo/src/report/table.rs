@@ -174,24 +174,22 @@ fn barrier_line(barrier: &Barrier) -> String {
 
 fn floor_line(floor: &Floor, header: &Header) -> String {
     let Floor { topology, nodes, median_ms, repeats, .. } = *floor;
-    let dim = topology::dimension(topology, nodes as usize);
-    let size = dim.map_or(format!("of {nodes}"), |dim| dim.to_string());
+    let network = topology::short_title(topology, nodes as usize);
     let median = short(median_ms);
     let place = match (header.world, header.hosts.is_empty()) {
-        (Some(_), _) => return format!("Floor of {topology} {size} in this world: {median} ms.\n"),
+        (Some(_), _) => return format!("Floor of {network} in this world: {median} ms.\n"),
         (None, true) => "on this machine",
         (None, false) => "on these hosts",
     };
-    format!(
-        "Floor of {topology} {size} {place}: {median} ms (a bare flood, median of {repeats}).\n"
-    )
+    format!("Floor of {network} {place}: {median} ms (a bare flood, median of {repeats}).\n")
 }
 
 fn incomplete_line(group: &GroupSummary) -> Option<String> {
-    let GroupSummary { topology, dim, mode, repeats, incomplete_repeats, .. } = group;
+    let GroupSummary { topology, nodes, mode, repeats, incomplete_repeats, .. } = group;
+    let network = topology::short_title(*topology, *nodes as usize);
     (*incomplete_repeats > 0).then(|| {
         format!(
-            "Too low, perhaps: {topology} {dim} {mode}, where {incomplete_repeats} of {repeats} \
+            "Too low, perhaps: {network} {mode}, where {incomplete_repeats} of {repeats} \
              repeats lack traces (see `error`).\n"
         )
     })
@@ -278,7 +276,7 @@ hypercube of dimension 4: 16 nodes, 3 repeats, udp, preset lan
         let mut results = results();
         results.summary[1].incomplete_repeats = 2;
         assert!(results.to_table().ends_with(
-            "Too low, perhaps: bus 2 thesis-matching, \
+            "Too low, perhaps: bus of 4 thesis-matching, \
              where 2 of 3 repeats lack traces (see `error`).\n"
         ));
     }

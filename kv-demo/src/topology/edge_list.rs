@@ -47,7 +47,7 @@ pub enum EdgeListProblem {
         len: u64,
     },
     /// A line names more or fewer than two nodes.
-    #[error("{found} names: write two nodes per line, separated by blanks")]
+    #[error("not two names but {found}: write two nodes per line, separated by blanks")]
     NoPair {
         /// How many names there are.
         found: usize,
@@ -260,8 +260,14 @@ mod tests {
         let cases = [
             ("", "links.txt: holds no link: write two nodes per line, separated by blanks"),
             ("# a b\n", "links.txt: holds no link: write two nodes per line, separated by blanks"),
-            ("1 2\n3\n", "links.txt:2: 1 names: write two nodes per line, separated by blanks"),
-            ("1 2 3\n", "links.txt:1: 3 names: write two nodes per line, separated by blanks"),
+            (
+                "1 2\n3\n",
+                "links.txt:2: not two names but 1: write two nodes per line, separated by blanks",
+            ),
+            (
+                "1 2 3\n",
+                "links.txt:1: not two names but 3: write two nodes per line, separated by blanks",
+            ),
             ("1 2\n\n2 2\n", "links.txt:3: `2` is linked with itself: leave the line out"),
             (
                 "1 2\n3 4\n",

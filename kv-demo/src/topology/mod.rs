@@ -240,6 +240,15 @@ pub fn title(topology: Topology, nodes: usize) -> String {
     }
 }
 
+/// A graph within a line: `hypercube 3`, or `ring of 8`.
+#[must_use]
+pub fn short_title(topology: Topology, nodes: usize) -> String {
+    match dimension(topology, nodes) {
+        Some(dim) => format!("{topology} {dim}"),
+        None => format!("{topology} of {nodes}"),
+    }
+}
+
 /// A graph in one word for labels and files: `ring-3`, or `ring-n10` for other numbers.
 #[must_use]
 pub fn stem(topology: Topology, nodes: usize) -> String {
