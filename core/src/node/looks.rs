@@ -88,7 +88,7 @@ impl Node {
         self.streams.buffered()
     }
 
-    /// How many events wait to be polled, [`Fact::Resync`] apart.
+    /// How many events wait to be polled, [`Fact::Resync`](crate::Fact::Resync) apart.
     #[must_use]
     pub fn events_waiting(&self) -> usize {
         self.events.len()
@@ -119,7 +119,7 @@ impl Node {
         records.map(|record| &record.name)
     }
 
-    /// What the last [`Output::Send`] carried and why: for traces.
+    /// What the last [`Output::Send`](super::Output::Send) carried and why: for traces.
     #[must_use]
     pub fn last_datagram(&self) -> &Datagram {
         &self.datagram
