@@ -154,6 +154,8 @@ enum Recipient {
 struct Observed {
     /// In the order in which the node lists its members.
     members: Vec<Seen>,
+    /// They were forgotten here, because events were lost.
+    resynced: bool,
     next_event: u64,
     /// Most that waited at a time in this turn.
     events: usize,
@@ -292,6 +294,7 @@ impl Checker {
     fn check_members(&mut self, at: Instant, id: ProcessId, node: &Node) {
         // Taken out, so that the rest of the checker can be told while it is walked.
         let mut seen = core::mem::take(&mut self.observed(id).members);
+        let resynced = core::mem::take(&mut self.observed(id).resynced);
         for (index, member) in node.members().enumerate() {
             align(&mut seen, index, &member);
             match seen.get_mut(index).filter(|seen| seen.name == *member.name) {
@@ -306,7 +309,11 @@ impl Checker {
                     *seen = now;
                 }
                 None => {
-                    let now = sight(at, &member);
+                    let mut now = sight(at, &member);
+                    if resynced {
+                        // Since when it is gone is forgotten here, not there.
+                        now.gone_at = now.gone_at.and(Some(Instant::ZERO));
+                    }
                     self.check_cluster(at, id, node, &now);
                     self.check_statement(at, id, &now);
                     seen.insert(index, now);
@@ -614,7 +621,11 @@ impl Watch for Checker {
             Fact::Failed { name, .. } => self.check_alarm(at, id, name),
             Fact::Refuted { .. } => self.check_refutation(at, id, node),
             // Perhaps that somebody was forgotten.
-            Fact::Resync { .. } => self.observed(id).members.clear(),
+            Fact::Resync { .. } => {
+                let observed = self.observed(id);
+                observed.members.clear();
+                observed.resynced = true;
+            }
             Fact::Reaped { name } => {
                 self.observed(id).members.retain(|seen| seen.name != *name);
             }
