@@ -798,15 +798,25 @@ fn numbered(origin: usize, sequence: u64) -> ShortId {
     RumorId::Numbered { origin: util::name(origin), epoch: BootEpoch(1), sequence }.short()
 }
 
-#[test]
-fn a_bare_copy_that_was_asked_for_cuts_no_tree() {
-    let mut cluster = settled(&bus(6), |_, config| config.repair = None);
-    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
+/// What a plain member passes on.
+fn bare(round: u8) -> Vec<u8> {
+    [&[MessageType::USER.0][..], b"plain", &[round]].concat()
+}
+
+/// Without repair; the words came in at node 0.
+fn bus_warmed_by_plain_words(size: usize) -> Cluster {
+    let mut cluster = settled(&bus(size), |_, config| config.repair = None);
     for round in 0..4 {
         cluster.hear(0, 900, &bare(round));
         cluster.run_for(SECOND);
     }
     clear(&mut cluster);
+    cluster
+}
+
+#[test]
+fn a_bare_copy_that_was_asked_for_cuts_no_tree() {
+    let mut cluster = bus_warmed_by_plain_words(6);
     cluster.cut_datagrams(1, 2);
     cluster.hear(0, 900, &bare(4));
     let id = RumorId::of_content(&bare(4)[1..]).short();
@@ -828,13 +838,7 @@ fn a_bare_copy_that_was_asked_for_cuts_no_tree() {
 /// What a tree lost is asked for along it, and goes on along it, bare or not.
 #[test]
 fn a_bare_copy_that_was_lost_delays_those_behind_it_once() {
-    let mut cluster = settled(&bus(32), |_, config| config.repair = None);
-    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
-    for round in 0..4 {
-        cluster.hear(0, 900, &bare(round));
-        cluster.run_for(SECOND);
-    }
-    clear(&mut cluster);
+    let mut cluster = bus_warmed_by_plain_words(32);
     cluster.cut_datagrams(1, 2);
     cluster.hear(0, 900, &bare(4));
     cluster.run_for(Duration::from_millis(4));
@@ -847,13 +851,7 @@ fn a_bare_copy_that_was_lost_delays_those_behind_it_once() {
 
 #[test]
 fn a_bare_copy_that_comes_after_somebody_else_was_asked_cuts_no_tree() {
-    let mut cluster = settled(&bus(6), |_, config| config.repair = None);
-    let bare = |round: u8| [&[MessageType::USER.0][..], b"plain", &[round]].concat();
-    for round in 0..4 {
-        cluster.hear(0, 900, &bare(round));
-        cluster.run_for(SECOND);
-    }
-    clear(&mut cluster);
+    let mut cluster = bus_warmed_by_plain_words(6);
     cluster.cut_datagrams(1, 2);
     cluster.hear(0, 900, &bare(4));
     let id = RumorId::of_content(&bare(4)[1..]).short();
