@@ -56,7 +56,7 @@ const LINK_TAKES_MAX: Duration = Duration::from_millis(300);
 /// What a confirmation says of the tree of a rumour that has no course here. Who gets it knows better.
 const TREE_UNKNOWN: u8 = 0;
 
-/// What to wait for a payload that comes over a stream.
+/// What to wait for a payload that does not come unasked, most often over a stream; as long a request waits.
 pub(super) const FETCH_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a tree is given at least where no tick tells a measure.

@@ -115,7 +115,8 @@ pub struct Stats {
     pub payloads_declined: u64,
     /// Payloads asked for elsewhere.
     pub pulls_sent: u64,
-    /// Payloads asked for that are not here any more, or more than may be sent at a time.
+    /// Requests for payloads that are not here any more, that found no room to wait while enough was being
+    /// sent, or that waited for 2 s.
     pub pulls_unanswered: u64,
     /// Rumours known by id that nobody sent. Digests may name them again.
     pub rumors_given_up: u64,

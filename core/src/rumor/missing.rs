@@ -57,7 +57,7 @@ pub(crate) struct Missing {
     due: Instant,
     /// Whom the last question went to.
     asked: Option<SocketAddr>,
-    /// It comes over a stream.
+    /// It does not come unasked.
     fetch: bool,
 }
 
@@ -165,7 +165,7 @@ impl MissingRumors {
         asked.any(|holder| holder.addr == from && is_far(holder))
     }
 
-    /// Whether a rumour does not come by itself, over a stream for one.
+    /// Whether a rumour does not come unasked: large ones come over streams, and some bare ones off their tree.
     pub(crate) fn is_fetched(&self, id: ShortId) -> bool {
         self.missing.get(&id).is_some_and(|missing| missing.fetch)
     }
